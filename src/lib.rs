@@ -1,0 +1,1 @@
+pub use kube as _k;
