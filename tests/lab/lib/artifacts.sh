@@ -58,7 +58,6 @@ mirror_up() {
   mv "$out.new" "$out"
   ln -sfn "${out##*/}" "$MIRROR.link"
   mv -T "$MIRROR.link" "$MIRROR"
-  find "$CACHE" -maxdepth 1 -name 'mirror-*' ! -name "${out##*/}" -exec rm -rf {} +
 }
 
 # sums DIR FILE: a line of sha256sum

@@ -1,6 +1,10 @@
 # What every part uses: names, places, talk. Progress goes to stderr, data to stdout.
 # shellcheck shell=bash disable=SC2034
 
+# Whatever fails without words of its own says at least where.
+set -E
+trap 'printf "lab: error: failed: %s (%s line %s)\n" "$BASH_COMMAND" "${BASH_SOURCE[0]##*/}" "$LINENO" >&2' ERR
+
 LAB_NAME=${LAB_NAME:-homectl}
 LAB_SUBNET=${LAB_SUBNET:-198.18.0.0/24}
 LAB_SUITE=${LAB_SUITE:-trixie}
@@ -30,7 +34,7 @@ check_settings() {
   case $LAB_NAME in
     apt | artifacts | bin | build | engine | images | mirror | registry) die "LAB_NAME '$LAB_NAME' is a folder of the lab's cache" "choose another name" ;;
   esac
-  [[ $LAB_SUBNET =~ ^198\.(18|19)\.([0-9]{1,3})\.0/24$ ]] && [ "${BASH_REMATCH[2]}" -le 255 ] ||
+  [[ $LAB_SUBNET =~ ^198\.1[89]\.(0|[1-9][0-9]?|1[0-9][0-9]|2[0-4][0-9]|25[0-5])\.0/24$ ]] ||
     die "LAB_SUBNET '$LAB_SUBNET' is no /24 inside 198.18.0.0/15" "for instance LAB_SUBNET=198.18.7.0/24"
   case $LAB_SUITE in trixie | bookworm) ;; *) die "LAB_SUITE '$LAB_SUITE' is unknown" "trixie or bookworm" ;; esac
   case $LAB_MIRROR in file | http) ;; *) die "LAB_MIRROR '$LAB_MIRROR' is unknown" "file or http" ;; esac

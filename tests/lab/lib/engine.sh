@@ -43,8 +43,12 @@ engine_up() {
   say "starting a container engine of the lab's own (log: $log)"
   mkdir -p "$data"
   as_root mkdir -p "$ENGINE_RUN"
-  firewall_names >"$CACHE/engine/firewall-before"
-  sysctl -n net.ipv4.ip_forward >"$CACHE/engine/forward-before"
+  # After a crash the notes of the first start stand: what is there now may be the engine's own.
+  if [ ! -f "$CACHE/engine/firewall-before" ]; then
+    cat /proc/sys/net/ipv4/ip_forward >"$CACHE/engine/forward-before"
+    [ -d /run/docker ] || touch "$CACHE/engine/run-docker-made"
+    firewall_names >"$CACHE/engine/firewall-before"
+  fi
   (
     # The engine lives on: it must not keep this run's locks and pipes.
     for pid in /proc/"$BASHPID"/fd/*; do
@@ -65,11 +69,10 @@ engine_up() {
   done
 }
 
-# Ends the engine that the lab started, when nobody's lab needs it any more.
+# Ends the engine that the lab started, and what it leaves.
 engine_down() {
   local pid limit
   engine_is_ours || return 0
-  [ -z "$(docker ps -aq --filter "label=$LABEL")" ] || return 0
   pid=$(engine_pid) || return 0
   say "stopping the lab's container engine"
   as_root kill -TERM "$pid"
@@ -80,6 +83,9 @@ engine_down() {
   done
   firewall_restore
   as_root rm -rf "$ENGINE_RUN"
+  [ ! -f "$CACHE/engine/run-docker-made" ] || as_root rm -rf /run/docker
+  rm -f "$CACHE/engine/run-docker-made"
+  as_root find /sys/fs/cgroup -maxdepth 2 -type d -name docker -exec rmdir {} + 2>/dev/null || true
 }
 
 # dockerd leaves its chains and the forward policy behind; what was not there before goes with it.
@@ -88,17 +94,17 @@ firewall_names() {
 }
 
 firewall_restore() {
-  local before=$CACHE/engine/firewall-before table chain policy
+  local before=$CACHE/engine/firewall-before table chain policy rule
   local ipt=(as_root env "PATH=$PATH:/usr/sbin:/sbin" iptables -w)
   [ -f "$before" ] || return 0
   while read -r table chain policy; do
     [[ $chain == DOCKER* ]] || continue
     grep -q "^$table $chain " "$before" && continue
     # Rules that jump to the chain first, wherever they are, then the chain.
-    "${ipt[@]}" -t "$table" -S | grep -- "-j $chain\$" | sed 's/^-A/-D/' | while read -r rule; do
+    while read -r rule; do
       # shellcheck disable=SC2086
       "${ipt[@]}" -t "$table" $rule || true
-    done
+    done < <("${ipt[@]}" -t "$table" -S | sed -n "/-j $chain\$/s/^-A/-D/p")
     "${ipt[@]}" -t "$table" -F "$chain" || true
   done < <(firewall_names)
   while read -r table chain policy; do
@@ -108,7 +114,7 @@ firewall_restore() {
       "${ipt[@]}" -P FORWARD ACCEPT || true
     fi
   done < <(firewall_names)
-  as_root sysctl -qw "net.ipv4.ip_forward=$(cat "$CACHE/engine/forward-before")" || true
+  as_root tee /proc/sys/net/ipv4/ip_forward <"$CACHE/engine/forward-before" >/dev/null || true
   rm -f "$before" "$CACHE/engine/forward-before"
 }
 

@@ -22,6 +22,7 @@ inventory_write() {
         if (user[name] != "" && user[name] != "admin") print "user = \"" user[name] "\""
       }' >"$STATE/inventory.toml.new"
   mv "$STATE/inventory.toml.new" "$STATE/inventory.toml"
+  say "the inventory is $STATE/inventory.toml"
 }
 
 node_users() {

@@ -7,7 +7,7 @@ container() { echo "$LAB_NAME-$1"; }
 machine_up() {
   local node=$1 name options=() small via=
   name=$(container "$node")
-  case $(docker inspect -f '{{.State.Status}}' "$name" 2>/dev/null) in
+  case $(docker inspect -f '{{.State.Status}}' "$name" 2>/dev/null || true) in
     running | paused) return 0 ;;
     ?*)
       docker start "$name" >/dev/null
@@ -94,7 +94,6 @@ up_locked() {
   for job in "${jobs[@]}"; do wait "$job" || failed=1; done
   [ -z "$failed" ] || die "not every machine came up" "look with 'lab status' and 'lab sh NODE journalctl -b'; 'lab down' removes all"
   inventory_write "${topology##*/}"
-  say "the inventory is $STATE/inventory.toml"
 }
 
 # What all labs of this machine share.
@@ -124,13 +123,30 @@ down_locked() {
     ids=$(docker network ls -q --filter "label=$LABEL=$LAB_NAME")
     # shellcheck disable=SC2086
     [ -z "$ids" ] || docker network rm $ids >/dev/null
-    [ -n "$(docker ps -aq --filter "label=$LABEL")" ] || sysctls_restore
-    engine_down
+    if [ -z "$(docker ps -aq --filter "label=$LABEL")" ]; then
+      sysctls_restore
+      cache_prune
+      engine_down
+    fi
   else
     say "no container engine answers: nothing of the lab runs"
     sysctls_restore
   fi
   rm -rf "$STATE"
+}
+
+# The last lab takes what newer things have replaced. Nothing is in use then.
+cache_prune() {
+  local image
+  find "$CACHE" -maxdepth 1 -name 'mirror-*' ! -name "$(readlink "$MIRROR" || echo none)" -exec rm -rf {} +
+  find "$CACHE/registry" -mindepth 1 -maxdepth 1 -printf '%T@ %p\n' 2>/dev/null | sort -rn | tail -n +2 | cut -d' ' -f2- | while read -r image; do as_root rm -rf "$image"; done
+  for image in $(docker image ls --filter reference=homectl-lab --format '{{.Tag}}'); do
+    [ "$image" = "${image#tools-}" ] || continue
+    [ "$image" = "$LAB_SUITE-$(image_key)" ] || [ "${image%%-*}" != "$LAB_SUITE" ] || {
+      docker image rm "homectl-lab:$image" >/dev/null
+      as_root rm -f "$CACHE/images/$image".*
+    }
+  done
 }
 
 # For commands that need a running lab.
@@ -145,21 +161,21 @@ attach_node() {
 }
 
 lab_status() {
-  local id node state address started systemd
   attach
   printf '%-12s %-12s %-15s %-10s %-12s %s\n' MACHINE ID ADDRESS STATE SYSTEMD UPTIME
-  for id in $(docker ps -aq --filter "label=$LABEL=$LAB_NAME" --filter label=homectl.lab.role=node | tac); do
-    IFS='|' read -r node state started address < <(docker inspect \
-      -f '{{index .Config.Labels "homectl.lab.node"}}|{{.State.Status}}|{{.State.StartedAt}}|{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' "$id")
-    systemd=- address=${address%% *}
-    if [ "$state" = running ]; then
-      systemd=$(timeout 5 "${DOCKER[@]}" exec "$id" systemctl is-system-running 2>/dev/null || true)
-      [ -n "$(docker inspect -f '{{range .NetworkSettings.Networks}}x{{end}}' "$id")" ] || state=unplugged
-    fi
-    started=$(($(date +%s) - $(date -d "$started" +%s)))s
-    [ "$state" != exited ] || started=-
-    printf '%-12s %-12s %-15s %-10s %-12s %s\n' "$node" "$id" "${address:--}" "$state" "${systemd:--}" "$started"
-  done
+  for id in $(docker ps -aq --filter "label=$LABEL=$LAB_NAME" --filter label=homectl.lab.role=node); do status_line "$id"; done | sort -t. -k4n
+}
+
+status_line() {
+  local node state address started systemd=- carrier=1 uptime=-
+  IFS='|' read -r node state started address < <(docker inspect -f \
+    '{{index .Config.Labels "homectl.lab.node"}}|{{.State.Status}}|{{.State.StartedAt}}|{{range .NetworkSettings.Networks}}{{.IPAMConfig.IPv4Address}}{{end}}' "$1")
+  if [ "$state" = running ]; then
+    read -r carrier systemd < <(timeout 5 "${DOCKER[@]}" exec "$1" sh -c 'echo $(cat /sys/class/net/eth0/carrier) $(systemctl is-system-running)' 2>/dev/null) || true
+    [ "$carrier" != 0 ] || state=unplugged
+  fi
+  [ "$state" = exited ] || uptime=$(($(date +%s) - $(date -d "$started" +%s)))s
+  printf '%-12s %-12s %-15s %-10s %-12s %s\n' "$node" "$1" "$address" "$state" "${systemd:--}" "$uptime"
 }
 
 # As root, from the machine's own console so to speak: also when sshd or the network is gone.
@@ -188,12 +204,16 @@ machine_kill() { docker kill "$2" >/dev/null; }
 machine_start() { docker start "$2" >/dev/null; }
 machine_pause() { docker pause "$2" >/dev/null; }
 machine_unpause() { docker unpause "$2" >/dev/null; }
-machine_network() { network_name "${NODE["$1 net"]:-${NETS[0]}}"; }
-machine_unplug() { docker network disconnect "$(machine_network "$1")" "$2"; }
-machine_plug() {
-  docker network connect --ip "${NODE["$1 address"]}" "$(machine_network "$1")" "$2"
-  [ -z "${NODE["$1 via"]:-}" ] || docker exec "$2" ip route replace default via "$PREFIX.${NODE["$1 via"]}"
+
+# A cable has two ends: the one outside of the machine goes down, and inside the carrier is gone. Addresses and routes stay, as they do at home.
+# A machine that is killed and started again has its cable in.
+machine_cable() {
+  local index
+  index=$(docker exec "$2" cat /sys/class/net/eth0/iflink) || die "$1 is not running" "'lab start $1' first"
+  as_root ip link set dev "$(ip -o link | awk -F': ' -v i="$index" '$1 == i {sub(/@.*/, "", $2); print $2}')" "$3"
 }
+machine_unplug() { machine_cable "$1" "$2" down; }
+machine_plug() { machine_cable "$1" "$2" up; }
 machine_wait() {
   local state
   state=$(machine_ready "$1")

@@ -30,7 +30,7 @@ busybox_root() {
 service_up() {
   local name=$LAB_NAME-$1 address=$PREFIX.$2
   shift 2
-  case $(docker inspect -f '{{.State.Running}}' "$name" 2>/dev/null) in
+  case $(docker inspect -f '{{.State.Running}}' "$name" 2>/dev/null || true) in
     true) return 0 ;;
     false) docker rm -fv "$name" >/dev/null ;;
   esac
@@ -55,44 +55,4 @@ services_up() {
     -v "$LAB_HOME/image/registry.yml:/etc/registry.yml:ro" "$TOOLS_IMAGE" /opt/registry/registry serve /etc/registry.yml
   wait_for 30 "the registry at $PREFIX.2:5000" curl -fs -o /dev/null "http://$PREFIX.2:5000/v2/"
   [ -f "$data/.complete" ] || images_push "$PREFIX.2:5000" "$data"
-}
-
-images_key() { { find "$BIN" -type f -printf '%P %s %T@\n' | sort; cat "$LAB_HOME"/lib/{services,oci}.sh "$LAB_HOME/image/pause.c"; } | key; }
-
-# The images of the add-ons, under upstream's names less the registry's.
-images_push() {
-  local registry=$1 data=$2 work root
-  say "putting the add-ons' images into the registry (once)"
-  need gcc=gcc jq=jq
-  [ -e /usr/include/stdio.h ] || need stdio.h=libc6-dev
-  work=$(mktemp -d -p "$CACHE")
-  root=$work/pause
-  mkdir -p "$root"
-  gcc -Os -static -s -o "$root/pause" "$LAB_HOME/image/pause.c"
-  oci_push "$registry" pause:3.10.1 "$root" /pause 65535:65535
-  program_image "$registry" coredns/coredns:v1.14.7 coredns-v1.14.7/coredns /coredns 65532:65532
-  program_image "$registry" metrics-server/metrics-server:v0.9.0 metrics-server-v0.9.0/metrics-server /metrics-server 65534
-  program_image "$registry" rancher/local-path-provisioner:v0.0.30 local-path-v0.0.30/local-path-provisioner /usr/bin/local-path-provisioner ''
-  root=$work/busybox
-  busybox_root "$root"
-  oci_push "$registry" busybox:1.36 "$root" /bin/sh ''         # registry.k8s.io/busybox
-  oci_push "$registry" library/busybox:1.36 "$root" /bin/sh '' # docker.io's short name
-  rm -rf "$work"
-  as_root touch "$data/.complete"
-}
-
-# program_image REGISTRY NAME:TAG PROGRAM PATH USER
-program_image() {
-  local root=$work/program
-  [ -f "$BIN/$3" ] || {
-    say "no $3 among the artifacts: no image $2"
-    return 0
-  }
-  rm -rf "$root"
-  mkdir -p "$root/etc/ssl/certs" "$root/tmp"
-  chmod 1777 "$root/tmp"
-  printf 'root:x:0:0::/:/\nnonroot:x:65532:65532::/:/\nnobody:x:65534:65534::/:/\n' >"$root/etc/passwd"
-  [ ! -f /etc/ssl/certs/ca-certificates.crt ] || cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
-  install -D -m755 "$BIN/$3" "$root$4"
-  oci_push "$1" "$2" "$root" "$4" "$5"
 }

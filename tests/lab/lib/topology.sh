@@ -62,12 +62,18 @@ network_name() {
   if [ "$1" = "${NETS[0]}" ]; then echo "$LAB_NAME"; else echo "$LAB_NAME-$1"; fi
 }
 
+# The first address of a network is the machine's around the lab, and the way out.
+gateway() {
+  local first=${NET[$1]%/*}
+  echo "${first%.*}.$((${first##*.} + 1))"
+}
+
 networks_up() {
   local net name
   for net in "${NETS[@]}"; do
     name=$(network_name "$net")
     docker network inspect "$name" >/dev/null 2>&1 ||
-      docker network create --label "$LABEL=$LAB_NAME" --subnet "${NET[$net]}" "$name" >/dev/null ||
+      docker network create --label "$LABEL=$LAB_NAME" --subnet "${NET[$net]}" --gateway "$(gateway "$net")" "$name" >/dev/null ||
       die "no network ${NET[$net]}" "another lab or network has that range: choose LAB_SUBNET=198.18.N.0/24"
   done
 }
@@ -95,7 +101,7 @@ router_up() {
     forward+="ip daddr $PREFIX.${outer#*:} $proto dport $port dnat to $PREFIX.$host; "
   done
   pid=$(docker inspect -f '{{.State.Pid}}' "$name")
-  as_root nsenter -t "$pid" -n ip route replace default via "$(docker network inspect -f '{{(index .IPAM.Config 0).Gateway}}' "$(network_name "${outer%:*}")")"
+  as_root nsenter -t "$pid" -n ip route replace default via "$(gateway "${outer%:*}")"
   as_root nsenter -t "$pid" -n "$(PATH=$PATH:/usr/sbin command -v nft)" -f - <<RULES
 table ip router
 delete table ip router
