@@ -1,0 +1,1 @@
+//! Downloads: resolving versions into URLs and sums, the operator's cache, mirrors, unpacking.

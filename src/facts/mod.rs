@@ -1,0 +1,9 @@
+//! What is true of a host, asked in one read-only script before anything is planned.
+
+mod ask;
+mod model;
+mod parse;
+
+pub use ask::script;
+pub use model::{Facts, Foreign, WireGuard};
+pub use parse::parse;

@@ -1,0 +1,84 @@
+//! The facts of one host.
+
+use crate::cluster::Arch;
+use std::collections::BTreeMap;
+
+/// Which WireGuard the host can use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WireGuard {
+    Kernel,
+    /// `wireguard-go`, where the kernel has none.
+    UserSpace,
+}
+
+/// Something of somebody else's that homectl would collide with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign {
+    /// `k3s`, `docker`, `kubelet`, …
+    pub what: String,
+    /// What showed it: a unit, a process, a port.
+    pub evidence: String,
+}
+
+/// What is true of a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// `ID` of os-release (`debian`, `ubuntu`, …).
+    pub os_id: String,
+    /// `ID_LIKE` of os-release, split.
+    pub os_like: Vec<String>,
+    /// `VERSION_ID` of os-release.
+    pub os_version: String,
+    /// `PRETTY_NAME` of os-release.
+    pub os_name: String,
+    pub arch: Option<Arch>,
+    /// `uname -m`.
+    pub machine: String,
+    /// `uname -r`.
+    pub kernel: String,
+    pub hostname: String,
+    pub machine_id: String,
+    /// Output of `systemd-detect-virt --container`: `none`, `lxc`, `docker`, …
+    pub container: String,
+    /// Whether systemd is PID 1.
+    pub systemd: bool,
+    /// `true`: unified hierarchy (v2).
+    pub cgroup_v2: bool,
+    /// Whether the memory controller is on.
+    pub memory_controller: bool,
+    /// Whether root has `CAP_SYS_RESOURCE` (containers may lack it).
+    pub cap_sys_resource: bool,
+    /// Whether `/proc/sys/net/netfilter` can be written.
+    pub conntrack_writable: bool,
+    pub wireguard: WireGuard,
+    /// Name servers of resolv.conf that are no loopback addresses, real upstreams of systemd-resolved included.
+    pub nameservers: Vec<String>,
+    /// Whether `/etc/resolv.conf` names a loopback resolver.
+    pub loopback_resolver: bool,
+    /// Search domains of resolv.conf.
+    pub search: Vec<String>,
+    pub has_etc_hosts: bool,
+    /// Whether swap is on.
+    pub swap: bool,
+    /// Memory in KiB.
+    pub memory_kib: u64,
+    /// Free KiB by mount-covering path (`/opt`, `/var/lib`, `/etc`, `/tmp`).
+    pub free_kib: BTreeMap<String, u64>,
+    /// Global IPv4 addresses, `interface → address`, homectl's own interfaces left out.
+    pub addresses: Vec<(String, String)>,
+    pub foreign: Vec<Foreign>,
+    /// TCP ports that somebody listens on, with the process name where it is known.
+    pub listening: BTreeMap<u16, String>,
+    /// Name of the homectl cluster recorded on the machine, if any.
+    pub cluster: Option<String>,
+    /// Whether `/var/lib/etcd` holds a member's data.
+    pub etcd_data: bool,
+    /// The etcd cluster ID recorded on the machine.
+    pub etcd_cluster_id: Option<String>,
+    /// Whether the kubelet has a serving certificate.
+    pub kubelet_serving: bool,
+    /// The machine's clock, Unix seconds.
+    pub clock: i64,
+    /// Kernel lets modules be loaded (`/proc/modules` exists).
+    pub modules: bool,
+}

@@ -1,0 +1,1 @@
+//! TOML as typed, checked, every error at once.

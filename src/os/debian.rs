@@ -1,0 +1,27 @@
+//! Debian and its kin.
+
+use super::Os;
+use crate::facts::{Facts, WireGuard};
+
+pub(super) struct Debian;
+
+impl Os for Debian {
+    fn packages(&self, facts: &Facts, control_plane: bool) -> Vec<String> {
+        let mut names = vec!["ca-certificates", "conntrack", "haproxy", "ipset", "iptables", "nftables", "wireguard-tools"];
+        if facts.wireguard == WireGuard::UserSpace {
+            names.push("wireguard-go");
+        }
+        if control_plane {
+            names.push("openssl");
+        }
+        names.into_iter().map(str::to_owned).collect()
+    }
+
+    fn install(&self) -> &'static str {
+        "apt_install \"$@\""
+    }
+
+    fn masked(&self) -> &'static [&'static str] {
+        &["haproxy.service"]
+    }
+}

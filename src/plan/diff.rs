@@ -1,0 +1,1 @@
+//! Steps and what was seen → a plan.

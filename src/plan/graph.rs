@@ -1,0 +1,1 @@
+//! Order: topological, stable, cycles named.

@@ -1,0 +1,9 @@
+//! The plan: what stands between the machines and the inventory, complete before anything is touched, and exactly
+//! what apply runs. Pure: steps and observations in, a [`Plan`] out.
+
+mod diff;
+mod graph;
+mod model;
+mod policy;
+
+pub use model::{Counts, Item, Plan, PlannedStep};

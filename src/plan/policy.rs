@@ -1,0 +1,1 @@
+//! Policy: what touches a running service goes one node at a time.

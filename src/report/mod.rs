@@ -1,0 +1,1 @@
+//! Subscribers: plan text, JSON, live, plain, summary. The only module that prints.

@@ -1,0 +1,67 @@
+//! What a cluster's secrets are.
+
+use super::SecretText;
+use crate::pki::Ca;
+use std::collections::BTreeMap;
+
+/// A certificate authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authority {
+    /// PEM.
+    pub cert: String,
+    /// PKCS#8 PEM.
+    pub key: SecretText,
+}
+
+/// A leaf certificate and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// PEM.
+    pub cert: String,
+    /// PKCS#8 PEM.
+    pub key: SecretText,
+}
+
+/// A node's WireGuard key pair, base64 as `wg` writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WireGuardKey {
+    pub private: SecretText,
+    pub public: String,
+}
+
+/// All secrets of one cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secrets {
+    pub cluster_ca: Authority,
+    pub etcd_ca: Authority,
+    pub front_proxy_ca: Authority,
+    /// Signs service-account tokens: private PKCS#8 PEM, public PKIX PEM.
+    pub service_account: SecretText,
+    pub service_account_public: String,
+    /// 32 random bytes, base64: the secretbox key of encryption at rest.
+    pub encryption_key: SecretText,
+    /// By node name.
+    pub wireguard: BTreeMap<String, WireGuardKey>,
+    /// By (node name or `cluster`, leaf name); see `pki::leaves`.
+    pub leaves: BTreeMap<(String, String), Pair>,
+    /// Recorded once the cluster was bootstrapped, 16 hex digits.
+    pub etcd_cluster_id: Option<String>,
+}
+
+impl Secrets {
+    /// The authority `ca`.
+    #[must_use]
+    pub fn authority(&self, ca: Ca) -> &Authority {
+        match ca {
+            Ca::Cluster => &self.cluster_ca,
+            Ca::Etcd => &self.etcd_ca,
+            Ca::FrontProxy => &self.front_proxy_ca,
+        }
+    }
+
+    /// The leaf `name` of `owner` (a node's name, or `cluster`).
+    #[must_use]
+    pub fn leaf(&self, owner: &str, name: &str) -> Option<&Pair> {
+        self.leaves.get(&(owner.to_owned(), name.to_owned()))
+    }
+}

@@ -1,0 +1,115 @@
+//! What a step is, and what the steps are made from.
+
+use crate::cluster::{Cluster, Node};
+use crate::facts::Facts;
+use crate::os::Os;
+use crate::secrets::Secrets;
+use crate::want::{Sh, Want};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Where a step happens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lane {
+    /// On the node of this name.
+    Node(String),
+    /// In the Kubernetes API.
+    Cluster,
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(name) => f.write_str(name),
+            Self::Cluster => f.write_str("cluster"),
+        }
+    }
+}
+
+/// A step's name and place: `etcd@attic`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct StepId {
+    pub lane: Lane,
+    pub name: String,
+}
+
+impl StepId {
+    /// The step `name` on the node `node`.
+    #[must_use]
+    pub fn node(node: &str, name: &str) -> Self {
+        Self { lane: Lane::Node(node.into()), name: name.into() }
+    }
+
+    /// The step `name` in the API.
+    #[must_use]
+    pub fn cluster(name: &str) -> Self {
+        Self { lane: Lane::Cluster, name: name.into() }
+    }
+}
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.name, self.lane)
+    }
+}
+
+/// Evidence that a step's work is up: polled on the node until it holds or the deadline passes.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// What is waited for, for people: `etcd answers /health`.
+    pub what: String,
+    /// sh that exits 0 when it holds; what it prints is the last thing seen.
+    pub test: Sh,
+    /// Seconds.
+    pub deadline: u64,
+    /// Units whose journal is quoted when it does not come.
+    pub units: Vec<String>,
+}
+
+/// A named, ordered unit of intent in one place. Every verb is a fold over these.
+#[derive(Debug, Clone)]
+pub struct Step {
+    pub id: StepId,
+    /// For people: `etcd member`.
+    pub title: String,
+    /// Steps (anywhere) that must be done *and ready* first. Steps of one node run in list order anyway,
+    /// without waiting for each other's readiness.
+    pub after: Vec<StepId>,
+    pub wants: Vec<Want>,
+    /// Checked before dependants start, and at the end of the node's run.
+    pub ready: Option<Ready>,
+    /// Steps of the same group that touch a *running* service go one node at a time.
+    pub rolling: Option<&'static str>,
+}
+
+/// Which way the steps are walked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything as wanted.
+    Present,
+    /// `reset`: every want gone, edges reversed.
+    Absent,
+}
+
+/// What a node's steps are made from.
+pub struct Ctx<'a> {
+    pub cluster: &'a Cluster,
+    pub node: &'a Node,
+    pub facts: &'a Facts,
+    /// Facts of every node that answered, by name.
+    pub all: &'a BTreeMap<String, Facts>,
+    pub secrets: &'a Secrets,
+    pub os: &'static dyn Os,
+    /// Unix seconds at planning.
+    pub now: i64,
+}
+
+impl Ctx<'_> {
+    /// The id of a step on this node.
+    #[must_use]
+    pub fn id(&self, name: &str) -> StepId {
+        StepId::node(&self.node.name, name)
+    }
+}

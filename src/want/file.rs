@@ -1,0 +1,272 @@
+//! A regular file: content, mode and owner. Lands whole (temporary in the same directory, mode and owner first,
+//! fsync, rename, fsync of the directory), never through a link.
+
+use super::seen::{Inode, InodeKind};
+use super::{Act, Change, Notify, Seen, Verdict, Want, quote};
+use crate::secrets::SecretText;
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+
+/// What is in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// Shown in diffs.
+    Text(String),
+    /// Never shown; compared by digest.
+    Secret(SecretText),
+}
+
+impl Body {
+    /// Lower-case hex sha256.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        match self {
+            Self::Text(t) => data_encoding::HEXLOWER.encode(&Sha256::digest(t.as_bytes())),
+            Self::Secret(s) => s.sha256(),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(t) => t.as_bytes(),
+            Self::Secret(s) => s.expose().as_bytes(),
+        }
+    }
+}
+
+/// A regular file at an absolute path without white space.
+#[derive(Debug, Clone)]
+pub struct File {
+    pub path: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// `user:group`.
+    pub owner: String,
+    /// `None`: wanted gone.
+    pub body: Option<Body>,
+    pub notify: Vec<Notify>,
+    /// Written only when there is none; what is there stays as it is.
+    pub seed: bool,
+}
+
+impl File {
+    /// A text file, root:root 0644.
+    #[must_use]
+    pub fn text(path: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::with(path.into(), 0o644, Body::Text(text.into()))
+    }
+
+    /// A secret file, root:root 0600.
+    #[must_use]
+    pub fn secret(path: impl Into<String>, text: SecretText) -> Self {
+        Self::with(path.into(), 0o600, Body::Secret(text))
+    }
+
+    fn with(path: String, mode: u32, body: Body) -> Self {
+        Self { path, mode, owner: "root:root".into(), body: Some(body), notify: Vec::new(), seed: false }
+    }
+
+    /// With other permission bits.
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// With another `user:group`.
+    #[must_use]
+    pub fn owner(mut self, owner: impl Into<String>) -> Self {
+        self.owner = owner.into();
+        self
+    }
+
+    /// Restarts `unit` when it changes.
+    #[must_use]
+    pub fn restarts(mut self, unit: impl Into<String>) -> Self {
+        self.notify.push(Notify { unit: unit.into(), reload: false });
+        self
+    }
+
+    /// Reloads `unit` when it changes.
+    #[must_use]
+    pub fn reloads(mut self, unit: impl Into<String>) -> Self {
+        self.notify.push(Notify { unit: unit.into(), reload: true });
+        self
+    }
+
+    /// Written only when there is none.
+    #[must_use]
+    pub fn seed(mut self) -> Self {
+        self.seed = true;
+        self
+    }
+
+    pub(super) fn addr(&self) -> String {
+        format!("file:{}", self.path)
+    }
+
+    pub(super) fn absent(&self) -> Option<Want> {
+        Some(Want::File(Self { body: None, notify: Vec::new(), seed: false, ..self.clone() }))
+    }
+
+    pub(super) fn diff(&self, seen: &Seen) -> Verdict {
+        let Some(body) = &self.body else { return gone(&self.path, seen, "rm -f --") };
+        match seen {
+            Seen::Same => Verdict::Settled("same digest".into()),
+            Seen::Absent => {
+                let lines = match body {
+                    Body::Text(t) => unified("", t),
+                    Body::Secret(_) => vec![secret_line(None, body)],
+                };
+                Verdict::Change(self.change(body, Act::Create, "missing".into(), lines))
+            }
+            Seen::Inode(inode) => self.compare(body, inode),
+            other => Verdict::unseen(format!("unexpected observation {other:?}")),
+        }
+    }
+
+    fn compare(&self, body: &Body, inode: &Inode) -> Verdict {
+        if inode.kind != InodeKind::File {
+            return Verdict::Blocked {
+                why: format!("{} is {}, wanted a regular file", self.path, describe(&inode.kind)),
+                help: format!("move it away by hand if it is not needed: homectl never replaces it (ls -ld {})", self.path),
+            };
+        }
+        let mut why = ownership(inode, self.mode, &self.owner);
+        let mut lines = Vec::new();
+        let same = self.seed || inode.sha256.as_deref() == Some(&body.sha256());
+        if !same {
+            why.push("content differs".into());
+            lines = match (body, &inode.text) {
+                (Body::Text(new), Some(old)) => unified(old, new),
+                _ => vec![secret_line(inode.sha256.as_deref(), body)],
+            };
+        }
+        if why.is_empty() {
+            return Verdict::Settled(if self.seed { "present".into() } else { "same content, mode and owner".into() });
+        }
+        let why = why.join(", ");
+        if same {
+            return Verdict::Change(Change::script(Act::Update, why, set_ownership(&self.path, self.mode, &self.owner)));
+        }
+        Verdict::Change(self.change(body, Act::Update, why, lines))
+    }
+
+    fn change(&self, body: &Body, act: Act, why: String, lines: Vec<String>) -> Change {
+        Change::script(act, why, write_script(&self.path, self.mode, &self.owner, body.bytes())).lines(lines)
+    }
+}
+
+/// The script that lands `bytes` at `path`. The functions `put` is in the engine's prelude.
+pub(super) fn write_script(path: &str, mode: u32, owner: &str, bytes: &[u8]) -> String {
+    let encoded = data_encoding::BASE64.encode(bytes);
+    format!("put {} {mode:04o} {} <<'@homectl'\n{encoded}\n@homectl\n", quote(path), quote(owner))
+}
+
+/// The script that sets mode and owner without touching content, never through a link.
+pub(super) fn set_ownership(path: &str, mode: u32, owner: &str) -> String {
+    let p = quote(path);
+    format!("[ ! -L {p} ] && chown -h {} {p} && chmod {mode:04o} {p}\n", quote(owner))
+}
+
+/// What is wrong with mode and owner.
+pub(super) fn ownership(inode: &Inode, mode: u32, owner: &str) -> Vec<String> {
+    let mut why = Vec::new();
+    if inode.mode != mode {
+        why.push(format!("mode {:04o}, wanted {mode:04o}", inode.mode));
+    }
+    if inode.owner != owner {
+        why.push(format!("owner {}, wanted {owner}", inode.owner));
+    }
+    why
+}
+
+/// The verdict on a path that should not be there.
+pub(super) fn gone(path: &str, seen: &Seen, remove: &str) -> Verdict {
+    match seen {
+        Seen::Absent | Seen::Same => Verdict::Settled("absent".into()),
+        Seen::Inode(_) | Seen::Leaf { .. } => {
+            Verdict::Change(Change::script(Act::Delete, "present, wanted gone", format!("{remove} {}\n", quote(path))))
+        }
+        other => Verdict::unseen(format!("unexpected observation {other:?}")),
+    }
+}
+
+/// An entry's kind for messages.
+pub(super) fn describe(kind: &InodeKind) -> String {
+    match kind {
+        InodeKind::File => "a regular file".into(),
+        InodeKind::Dir => "a directory".into(),
+        InodeKind::Link(to) => format!("a link to {to}"),
+        InodeKind::Other => "a device, FIFO or socket".into(),
+    }
+}
+
+/// A unified diff with three lines of context.
+pub(super) fn unified(old: &str, new: &str) -> Vec<String> {
+    let diff = similar::TextDiff::from_lines(old, new);
+    let text = diff.unified_diff().context_radius(3).to_string();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn secret_line(old: Option<&str>, body: &Body) -> String {
+    let mut line = String::from("secret content");
+    if let Some(old) = old {
+        let _ = write!(line, ", sha256 {}…", old.get(..12).unwrap_or(old));
+    }
+    let _ = write!(line, " → sha256 {}…", &body.sha256()[..12]);
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(mode: u32, owner: &str, text: &str) -> Seen {
+        Seen::Inode(Inode {
+            kind: InodeKind::File,
+            mode,
+            owner: owner.into(),
+            sha256: Some(Body::Text(text.into()).sha256()),
+            text: Some(text.into()),
+        })
+    }
+
+    fn why(v: &Verdict) -> String {
+        match v {
+            Verdict::Settled(w) => format!("settled: {w}"),
+            Verdict::Change(c) => format!("{} {}", c.act.glyph(), c.why),
+            Verdict::Deferred { why, .. } => format!("deferred: {why}"),
+            Verdict::Blocked { why, .. } => format!("blocked: {why}"),
+        }
+    }
+
+    #[test]
+    fn table() {
+        let want = File::text("/etc/x", "a\nb\n");
+        let table = [
+            (Seen::Same, "settled: same digest"),
+            (Seen::Absent, "+ missing"),
+            (seen(0o644, "root:root", "a\nb\n"), "settled: same content, mode and owner"),
+            (seen(0o600, "root:root", "a\nb\n"), "~ mode 0600, wanted 0644"),
+            (seen(0o644, "pi:pi", "a\nc\n"), "~ owner pi:pi, wanted root:root, content differs"),
+        ];
+        for (seen, expected) in table {
+            assert_eq!(why(&want.diff(&seen)), expected);
+        }
+    }
+
+    #[test]
+    fn a_link_in_its_place_blocks() {
+        let inode = Inode { kind: InodeKind::Link("/etc/shadow".into()), mode: 0o777, owner: "root:root".into(), sha256: None, text: None };
+        assert!(matches!(File::text("/etc/x", "a").diff(&Seen::Inode(inode)), Verdict::Blocked { .. }));
+    }
+
+    #[test]
+    fn secrets_are_not_in_the_lines() {
+        let want = File::secret("/etc/key", SecretText::new("top-secret-key".into()));
+        let Verdict::Change(change) = want.diff(&Seen::Absent) else { panic!("a change") };
+        assert!(!format!("{change:?}").contains("top-secret"));
+        assert!(!change.lines.join("\n").contains("top-secret"));
+    }
+}

@@ -1,0 +1,69 @@
+//! The escape hatch: a command that is not a plain file, unit or package. No guard, no command: its test says
+//! whether it is needed, and is asked again on the node just before it runs.
+
+use super::{Act, Change, GuardSeen, Impact, Seen, Sh, Verdict, Want};
+
+/// A guarded command.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    /// Full address, e.g. `hostname` or `wireguard:wg0`.
+    pub addr: String,
+    /// What holds when the test passes, for people.
+    pub title: String,
+    /// Exits 0: holds; 1: does not (prints evidence); 75: cannot be told yet (prints what is missing).
+    pub ok: Sh,
+    /// Makes it hold.
+    pub run: Sh,
+    /// Undoes it for reset, where something is to be undone.
+    pub undo: Option<Sh>,
+    pub impact: Impact,
+}
+
+impl Guard {
+    /// A safe guard without an undo.
+    #[must_use]
+    pub fn new(addr: impl Into<String>, title: impl Into<String>, ok: impl Into<String>, run: impl Into<String>) -> Self {
+        Self { addr: addr.into(), title: title.into(), ok: Sh::new(ok), run: Sh::new(run), undo: None, impact: Impact::Safe }
+    }
+
+    /// With what reset runs (it must itself test whether there is something to do).
+    #[must_use]
+    pub fn undo(mut self, undo: impl Into<String>) -> Self {
+        self.undo = Some(Sh::new(undo));
+        self
+    }
+
+    pub(super) fn addr(&self) -> String {
+        self.addr.clone()
+    }
+
+    /// Reset runs `undo`; it tests for itself, so the guard asks nothing first.
+    pub(super) fn absent(&self) -> Option<Want> {
+        let undo = self.undo.clone()?;
+        Some(Want::Guard(Self {
+            addr: self.addr.clone(),
+            title: format!("undo: {}", self.title),
+            ok: Sh::new("exit 1"),
+            run: undo,
+            undo: None,
+            impact: self.impact.clone(),
+        }))
+    }
+
+    pub(super) fn diff(&self, seen: &Seen) -> Verdict {
+        let Seen::Guard(GuardSeen { status, output }) = seen else {
+            return Verdict::unseen(format!("unexpected observation {seen:?}"));
+        };
+        let change = |why: &str| {
+            let script =
+                format!("if ({}\n) >/dev/null 2>&1; then echo 'holds already'; else\n{}\nfi\n", self.ok.as_str(), self.run.as_str());
+            Change::script(Act::Run, why, script).lines(output.lines().map(str::to_owned).collect()).impact(self.impact.clone())
+        };
+        match *status {
+            0 => Verdict::Settled(self.title.clone()),
+            1 => Verdict::Change(change(&self.title)),
+            GuardSeen::DEFERRED => Verdict::Deferred { why: output.trim().to_owned(), change: change(&self.title) },
+            other => Verdict::unseen(format!("the test of “{}” failed with status {other}: {}", self.title, output.trim())),
+        }
+    }
+}

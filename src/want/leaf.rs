@@ -1,0 +1,79 @@
+//! A leaf certificate on a node, judged by meaning (issuer, names, usage, days left), not by bytes: the node renews
+//! its own. The key beside it is a secret `File`; renewal keeps the key.
+
+use super::file::{describe, gone, ownership, write_script};
+use super::seen::InodeKind;
+use super::{Act, Change, Notify, Seen, Verdict, Want};
+use crate::pki::{LeafSpec, judge};
+use crate::secrets::SecretText;
+
+/// What the certificate is wrapped in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeafForm {
+    /// A PEM file.
+    Pem,
+    /// A kubeconfig with `client-certificate-data` on a line of its own.
+    Kubeconfig,
+}
+
+/// A leaf certificate.
+#[derive(Debug, Clone)]
+pub struct Leaf {
+    pub path: String,
+    pub form: LeafForm,
+    /// Permission bits.
+    pub mode: u32,
+    /// `user:group`.
+    pub owner: String,
+    /// What it must say.
+    pub spec: LeafSpec,
+    /// PEM of the CA that must have signed it.
+    pub ca: String,
+    /// The whole file as made on the operator's side; `None`: wanted gone.
+    pub body: Option<SecretText>,
+    /// Unix seconds at planning.
+    pub now: i64,
+    pub notify: Vec<Notify>,
+}
+
+impl Leaf {
+    /// Restarts `unit` when it changes.
+    #[must_use]
+    pub fn restarts(mut self, unit: impl Into<String>) -> Self {
+        self.notify.push(Notify { unit: unit.into(), reload: false });
+        self
+    }
+
+    pub(super) fn addr(&self) -> String {
+        format!("certificate:{}", self.path)
+    }
+
+    pub(super) fn absent(&self) -> Option<Want> {
+        Some(Want::Leaf(Self { body: None, notify: Vec::new(), ..self.clone() }))
+    }
+
+    pub(super) fn diff(&self, seen: &Seen) -> Verdict {
+        let Some(body) = &self.body else { return gone(&self.path, seen, "rm -f --") };
+        let (act, why) = match seen {
+            Seen::Absent => (Act::Create, vec!["missing".to_owned()]),
+            Seen::Leaf { inode, .. } if inode.kind != InodeKind::File => {
+                return Verdict::Blocked {
+                    why: format!("{} is {}, wanted a regular file", self.path, describe(&inode.kind)),
+                    help: "move it away by hand if it is not needed".into(),
+                };
+            }
+            Seen::Leaf { inode, pem } => {
+                let mut why = ownership(inode, self.mode, &self.owner);
+                match judge(&self.spec, &self.ca, pem, self.now) {
+                    Ok(said) if why.is_empty() => return Verdict::Settled(said),
+                    Ok(_) => {}
+                    Err(reason) => why.push(reason),
+                }
+                (Act::Update, why)
+            }
+            other => return Verdict::unseen(format!("unexpected observation {other:?}")),
+        };
+        let script = write_script(&self.path, self.mode, &self.owner, body.expose().as_bytes());
+        Verdict::Change(Change::script(act, why.join(", "), script).lines(vec![self.spec.describe()]))
+    }
+}

@@ -1,0 +1,61 @@
+//! A downloaded program in the store: `/opt/homectl/store/<sha256 of the artifact>/<name>`, complete or not there.
+//!
+//! A settled program costs one `stat`: size, inode and change time are compared with a stamp taken when the files
+//! were hashed on the node; anything off means hashing again.
+
+use super::{Act, Change, Impact, Run, Seen, Verdict, Want, quote};
+use crate::cluster::{Artifact, Component};
+
+/// Where programs lie on a node.
+pub const STORE: &str = "/opt/homectl/store";
+
+/// One artifact's programs.
+#[derive(Debug, Clone)]
+pub struct Program {
+    pub component: Component,
+    /// Version as upstream writes it, for people.
+    pub version: String,
+    pub artifact: Artifact,
+}
+
+impl Program {
+    /// Its folder on the node.
+    #[must_use]
+    pub fn folder(&self) -> String {
+        format!("{STORE}/{}", self.artifact.sha256)
+    }
+
+    /// Names of its programs in the folder.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.component.members().iter().map(|(_, name)| *name)
+    }
+
+    /// sh that prints the stamp of the folder it runs in.
+    #[must_use]
+    pub fn stamp(&self) -> String {
+        let names: Vec<String> = self.names().map(quote).collect();
+        format!("stat -c '%n %s %i %Z %f' -- {}", names.join(" "))
+    }
+
+    pub(super) fn addr(&self) -> String {
+        format!("program:{}", self.component)
+    }
+
+    /// Reset removes the store whole.
+    #[expect(clippy::unused_self, reason = "one shape for all kinds")]
+    pub(super) fn absent(&self) -> Option<Want> {
+        None
+    }
+
+    pub(super) fn diff(&self, seen: &Seen) -> Verdict {
+        let (act, why) = match seen {
+            Seen::Program(Ok(())) => return Verdict::Settled(format!("{} in the store, as hashed", self.version)),
+            Seen::Program(Err(why)) => (Act::Update, why.clone()),
+            Seen::Absent => (Act::Create, "not in the store".to_owned()),
+            other => return Verdict::unseen(format!("unexpected observation {other:?}")),
+        };
+        let lines =
+            vec![format!("{} {}", self.component, self.version), self.artifact.url.clone(), format!("sha256 {}", self.artifact.sha256)];
+        Verdict::Change(Change { act, why, lines, impact: Impact::Safe, run: Run::Install(self.clone()) })
+    }
+}

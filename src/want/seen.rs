@@ -1,0 +1,88 @@
+//! What a look at a host saw, by kind of want.
+
+/// A file system entry, looked at without following links.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inode {
+    pub kind: InodeKind,
+    /// Permission bits, e.g. `0o600`.
+    pub mode: u32,
+    /// `user:group`, by name.
+    pub owner: String,
+    /// Lower-case hex, regular files only.
+    pub sha256: Option<String>,
+    /// Text content, when it was opened up for a diff.
+    pub text: Option<String>,
+}
+
+/// What sort of entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InodeKind {
+    File,
+    Dir,
+    /// With its target.
+    Link(String),
+    /// Device, FIFO, socket.
+    Other,
+}
+
+/// systemd's view of a unit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UnitSeen {
+    /// `loaded`, `not-found`, `masked`, …
+    pub load: String,
+    /// `active`, `inactive`, `failed`, `activating`, …
+    pub active: String,
+    /// `running`, `exited`, `auto-restart`, …
+    pub sub: String,
+    /// `enabled`, `disabled`, `static`, `masked`, or empty.
+    pub file: String,
+    /// Path of the unit file, or empty.
+    pub fragment: String,
+    /// Paths of drop-ins.
+    pub drop_ins: Vec<String>,
+}
+
+/// What a guard's test said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuardSeen {
+    /// 0 holds, 1 does not, [`GuardSeen::DEFERRED`] cannot be told yet; anything else: the test itself failed.
+    pub status: i32,
+    /// Evidence the test printed.
+    pub output: String,
+}
+
+impl GuardSeen {
+    /// Exit status of a test that needs something an earlier step brings (`EX_TEMPFAIL`).
+    pub const DEFERRED: i32 = 75;
+}
+
+/// The result of looking at one want.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen {
+    /// The look worked and there is nothing.
+    Absent,
+    Inode(Inode),
+    /// A leaf certificate: its entry, the PEM of the certificate in it, and the entry's sha256 without the certificate.
+    Leaf {
+        inode: Inode,
+        pem: String,
+    },
+    /// A program's folder in the store; `Err` says what is off.
+    Program(Result<(), String>),
+    /// Names of the packages that are installed, of those asked for.
+    Packages(Vec<String>),
+    /// `name:x:uid:gid:gecos:home:shell`.
+    Account(String),
+    Unit(UnitSeen),
+    /// The value, white space folded.
+    Sysctl(String),
+    Guard(GuardSeen),
+    /// The live object, or nothing.
+    Object(Option<serde_json::Value>),
+    /// There is no API yet.
+    NoApi(String),
+    /// The want holds as a whole group was found settled by digest.
+    Same,
+    /// The look failed: what it said.
+    Unknown(String),
+}

@@ -1,0 +1,162 @@
+//! A systemd unit and the state it should be in. Its file is a `File` of its own.
+
+use super::{Act, Change, Impact, Seen, UnitSeen, Verdict, Want, quote};
+
+/// The state a unit should be in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnitState {
+    /// Enabled and active.
+    Running,
+    /// Never to be started by anybody.
+    Masked,
+    /// Not active and not enabled.
+    Stopped,
+}
+
+/// A unit of ours, or a packaged one that must stay masked.
+#[derive(Debug, Clone)]
+pub struct Unit {
+    /// With suffix: `kubelet.service`.
+    pub name: String,
+    pub state: UnitState,
+    /// Addresses of wants of this run whose change it must hear (the planner fills them in): restart or reload.
+    pub because: Vec<String>,
+    /// Whether a reload is enough for all of them.
+    pub reload: bool,
+}
+
+impl Unit {
+    /// Enabled and active.
+    #[must_use]
+    pub fn running(name: impl Into<String>) -> Self {
+        Self { name: name.into(), state: UnitState::Running, because: Vec::new(), reload: false }
+    }
+
+    /// Masked, also before its package comes.
+    #[must_use]
+    pub fn masked(name: impl Into<String>) -> Self {
+        Self { state: UnitState::Masked, ..Self::running(name) }
+    }
+
+    pub(super) fn addr(&self) -> String {
+        format!("unit:{}", self.name)
+    }
+
+    pub(super) fn absent(&self) -> Option<Want> {
+        Some(Want::Unit(Self { state: UnitState::Stopped, because: Vec::new(), ..self.clone() }))
+    }
+
+    pub(super) fn diff(&self, seen: &Seen) -> Verdict {
+        let Seen::Unit(unit) = seen else { return Verdict::unseen(format!("unexpected observation {seen:?}")) };
+        match self.state {
+            UnitState::Running => self.run(unit),
+            UnitState::Masked if unit.load == "masked" || unit.file == "masked" => Verdict::Settled("masked".into()),
+            UnitState::Masked => Verdict::Change(Change::script(
+                Act::Update,
+                "not masked",
+                format!("systemctl mask --now {0} 2>/dev/null || systemctl mask {0}\n", quote(&self.name)),
+            )),
+            UnitState::Stopped => self.stop(unit),
+        }
+    }
+
+    fn run(&self, unit: &UnitSeen) -> Verdict {
+        if unit.file == "masked" || unit.load == "masked" {
+            return Verdict::Change(self.start("masked", &format!("systemctl unmask {}\n", quote(&self.name))));
+        }
+        let ours = format!("/etc/systemd/system/{}", self.name);
+        if unit.load == "loaded" && unit.fragment != ours {
+            return Verdict::Blocked {
+                why: format!("a unit of the same name is at {}", unit.fragment),
+                help: format!("somebody else's {} is installed; remove it first: homectl takes over no foreign service", self.name),
+            };
+        }
+        if !unit.drop_ins.is_empty() {
+            return Verdict::Blocked {
+                why: format!("foreign drop-ins change it: {}", unit.drop_ins.join(", ")),
+                help: "remove the drop-ins, or keep them and leave this unit alone: homectl does not overrule them".into(),
+            };
+        }
+        if unit.active != "active" {
+            let was = if unit.load == "loaded" { format!("is {} ({})", unit.active, unit.sub) } else { "not there yet".into() };
+            return Verdict::Change(self.start(&was, ""));
+        }
+        if unit.file != "enabled" {
+            let script = format!("systemctl enable --no-reload {} 2>&1\n", quote(&self.name));
+            return Verdict::Change(Change::script(Act::Update, format!("is {}, wanted enabled", unit.file), script));
+        }
+        if self.because.is_empty() {
+            return Verdict::Settled("enabled and active".into());
+        }
+        Verdict::Change(self.restart())
+    }
+
+    fn start(&self, why: &str, first: &str) -> Change {
+        Change::script(Act::Start, why, format!("{first}unit_start {}\n", quote(&self.name)))
+    }
+
+    fn restart(&self) -> Change {
+        let verb = if self.reload { "reload" } else { "restart" };
+        let script = format!("unit_{verb} {}\n", quote(&self.name));
+        Change::script(Act::Restart, format!("{verb}: {}", self.because.join(", ")), script)
+            .impact(Impact::Restart(vec![self.name.clone()]))
+    }
+
+    fn stop(&self, unit: &UnitSeen) -> Verdict {
+        if unit.load == "masked" {
+            let script = format!("systemctl unmask {}\n", quote(&self.name));
+            return Verdict::Change(Change::script(Act::Delete, "masked by homectl", script));
+        }
+        let idle = matches!(unit.active.as_str(), "inactive" | "failed");
+        if unit.load == "not-found" && idle || idle && unit.file != "enabled" {
+            return Verdict::Settled("neither active nor enabled".into());
+        }
+        let script = format!("unit_stop {}\n", quote(&self.name));
+        Verdict::Change(Change::script(Act::Delete, format!("is {}, wanted gone", unit.active), script))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(load: &str, active: &str, file: &str) -> Seen {
+        let fragment = if load == "loaded" { "/etc/systemd/system/x.service" } else { "" };
+        Seen::Unit(UnitSeen {
+            load: load.into(),
+            active: active.into(),
+            sub: "running".into(),
+            file: file.into(),
+            fragment: fragment.into(),
+            drop_ins: Vec::new(),
+        })
+    }
+
+    fn glyph(v: &Verdict) -> String {
+        match v {
+            Verdict::Settled(_) => "=".into(),
+            Verdict::Change(c) => c.act.glyph().to_string(),
+            Verdict::Deferred { .. } => "?".into(),
+            Verdict::Blocked { .. } => "x".into(),
+        }
+    }
+
+    #[test]
+    fn table() {
+        let x = Unit::running("x.service");
+        assert_eq!(glyph(&x.diff(&seen("loaded", "active", "enabled"))), "=");
+        assert_eq!(glyph(&x.diff(&seen("not-found", "inactive", ""))), ">");
+        assert_eq!(glyph(&x.diff(&seen("loaded", "failed", "enabled"))), ">");
+        assert_eq!(glyph(&x.diff(&seen("loaded", "active", "disabled"))), "~");
+        assert_eq!(glyph(&x.diff(&seen("masked", "inactive", "masked"))), ">");
+        let told = Unit { because: vec!["file:/etc/x".into()], ..x };
+        assert_eq!(glyph(&told.diff(&seen("loaded", "active", "enabled"))), "^");
+    }
+
+    #[test]
+    fn foreign_units_and_drop_ins_block() {
+        let packaged =
+            UnitSeen { fragment: "/usr/lib/systemd/system/kubelet.service".into(), load: "loaded".into(), ..UnitSeen::default() };
+        assert_eq!(glyph(&Unit::running("kubelet.service").diff(&Seen::Unit(packaged))), "x");
+    }
+}

@@ -1,0 +1,83 @@
+//! The one enum over all kinds.
+
+use super::{Account, Dir, File, Guard, Leaf, Link, Module, Object, Packages, Program, Seen, Sysctl, Unit, Verdict};
+
+/// One thing that should hold on one host (or, for [`Object`], in the API).
+#[derive(Debug, Clone)]
+pub enum Want {
+    Account(Account),
+    Dir(Dir),
+    File(File),
+    Guard(Guard),
+    Leaf(Leaf),
+    Link(Link),
+    Module(Module),
+    Object(Object),
+    Packages(Packages),
+    Program(Program),
+    Sysctl(Sysctl),
+    Unit(Unit),
+}
+
+/// Calls the same method on whichever kind it is.
+macro_rules! each {
+    ($self:ident, $w:ident => $e:expr) => {
+        match $self {
+            Want::Account($w) => $e,
+            Want::Dir($w) => $e,
+            Want::File($w) => $e,
+            Want::Guard($w) => $e,
+            Want::Leaf($w) => $e,
+            Want::Link($w) => $e,
+            Want::Module($w) => $e,
+            Want::Object($w) => $e,
+            Want::Packages($w) => $e,
+            Want::Program($w) => $e,
+            Want::Sysctl($w) => $e,
+            Want::Unit($w) => $e,
+        }
+    };
+}
+
+impl Want {
+    /// Stable address, unique within its host: `file:/etc/hosts`. Also the sort key of plans.
+    #[must_use]
+    pub fn addr(&self) -> String {
+        each!(self, w => w.addr())
+    }
+
+    /// What stands between what was seen and this want.
+    #[must_use]
+    pub fn diff(&self, seen: &Seen) -> Verdict {
+        if let Seen::Unknown(why) = seen {
+            return Verdict::unseen(why);
+        }
+        each!(self, w => w.diff(seen))
+    }
+
+    /// The same address, wanted gone; `None` where reset leaves it (packages, sysctl of the running kernel, …).
+    #[must_use]
+    pub fn absent(&self) -> Option<Want> {
+        each!(self, w => w.absent())
+    }
+
+    /// Units that must restart or reload when this want changes.
+    #[must_use]
+    pub fn notifies(&self) -> &[Notify] {
+        match self {
+            Self::File(w) => &w.notify,
+            Self::Leaf(w) => &w.notify,
+            Self::Link(w) => &w.notify,
+            _ => &[],
+        }
+    }
+}
+
+/// A unit that has to hear of a change.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Notify {
+    /// Unit name with suffix.
+    pub unit: String,
+    /// `true`: `ExecReload` is enough.
+    pub reload: bool,
+}
