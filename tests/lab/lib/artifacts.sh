@@ -3,6 +3,7 @@
 # shellcheck shell=bash
 
 MIRROR=$CACHE/mirror
+BUILT=$CACHE/bin/built
 ARCH=amd64
 
 # Prepared archives, and the sums that they must have.
@@ -35,29 +36,41 @@ programs_up() {
   elif upstream_answers; then
     BIN=
   else
-    BIN=$CACHE/bin/built
-    "$LAB_HOME/build/programs.sh" "$BIN"
+    BIN=$BUILT
+    build_programs
   fi
 }
 
-# Fills the mirror. It is laid out beside the one in use and put in its place as a whole.
+# build_programs [NAME…]
+build_programs() {
+  need gcc=gcc jq=jq pkg-config=pkg-config
+  [ -e /usr/include/seccomp.h ] || need seccomp.h=libseccomp-dev
+  say "building programs from their Go modules: up to half an hour, once"
+  "$LAB_HOME/build/programs.sh" "$BUILT" "$@"
+}
+
+# mirror_up [NAME…]: fills the mirror; what is named is built besides, for instance v1.35.4, to upgrade from.
 mirror_up() {
-  local id out
+  local id new=$MIRROR.new entry
   programs_up
+  [ $# = 0 ] || build_programs "$@"
   if [ -z "$BIN" ]; then
     mirror_download
+    [ ! -d "$BUILT" ] || mirror_lay "$BUILT" "$MIRROR"
     return
   fi
-  id=$({ cat "$LAB_HOME/lib/artifacts.sh"; find "$BIN" -type f -printf '%P %s %T@\n' | sort; } | key)
-  out=$CACHE/mirror-$id
-  [ "$(readlink "$MIRROR" 2>/dev/null)" = "${out##*/}" ] && return 0
+  id=$({ cat "$LAB_HOME/lib/artifacts.sh"; { find "$BIN" "$BUILT" -type f -printf "%p %s %T@\n" 2>/dev/null || true; } | sort; } | key)
+  [ "$(cat "$MIRROR/.id" 2>/dev/null)" != "$id" ] || return 0
   say "laying out the mirror (once)"
-  rm -rf "$out.new"
-  mirror_lay "$BIN" "$out.new"
-  rm -rf "$out"
-  mv "$out.new" "$out"
-  ln -sfn "${out##*/}" "$MIRROR.link"
-  mv -T "$MIRROR.link" "$MIRROR"
+  rm -rf "$new"
+  [ ! -d "$BUILT" ] || [ "$BIN" = "$BUILT" ] || mirror_lay "$BUILT" "$new"
+  mirror_lay "$BIN" "$new"
+  # The folder itself stays, since running labs serve it.
+  mkdir -p "$MIRROR"
+  rm -rf "$MIRROR/.id" "${MIRROR:?}"/*
+  for entry in "$new"/*; do mv "$entry" "$MIRROR/"; done
+  rmdir "$new"
+  echo "$id" >"$MIRROR/.id"
 }
 
 # sums DIR FILE: a line of sha256sum
@@ -161,32 +174,23 @@ mirror_check() {
 }
 
 upstream_files() {
-  local v o p
-  for v in v1.36.3; do
-    for p in kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl; do
-      o=https://dl.k8s.io/release/$v/bin/linux/$ARCH/$p
-      echo "$o $o.sha256"
-    done
+  local kubernetes=https://dl.k8s.io/release/v1.36.3/bin/linux/$ARCH github=https://github.com program release
+  for program in kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl; do
+    echo "$kubernetes/$program $kubernetes/$program.sha256"
   done
-  for v in v3.6.16; do
-    o=https://github.com/etcd-io/etcd/releases/download/$v
-    echo "$o/etcd-$v-linux-$ARCH.tar.gz $o/SHA256SUMS"
+  for release in v3.6.16 v3.6.8; do
+    echo "$github/etcd-io/etcd/releases/download/$release/"{etcd-"$release-linux-$ARCH".tar.gz,SHA256SUMS}
   done
-  o=https://github.com/containerd/containerd/releases/download/v2.3.7/containerd-2.3.7-linux-$ARCH.tar.gz
-  echo "$o $o.sha256sum"
-  o=https://github.com/opencontainers/runc/releases/download/v1.4.3
-  echo "$o/runc.$ARCH $o/runc.sha256sum"
-  o=https://github.com/containernetworking/plugins/releases/download/v1.9.1/cni-plugins-linux-$ARCH-v1.9.1.tgz
-  echo "$o $o.sha256"
-  o=https://get.helm.sh/helm-v4.3.1-linux-$ARCH.tar.gz
-  echo "$o $o.sha256sum"
-  o=https://github.com/cloudnativelabs/kube-router/releases/download/v2.11.1
-  echo "$o/kube-router_2.11.1_linux_$ARCH.tar.gz $o/checksums.txt"
+  echo "$github/containerd/containerd/releases/download/v2.3.7/containerd-2.3.7-linux-$ARCH.tar.gz"{,.sha256sum}
+  echo "$github/opencontainers/runc/releases/download/v1.4.3/runc."{"$ARCH",sha256sum}
+  echo "$github/containernetworking/plugins/releases/download/v1.9.1/cni-plugins-linux-$ARCH-v1.9.1.tgz"{,.sha256}
+  echo "https://get.helm.sh/helm-v4.3.1-linux-$ARCH.tar.gz"{,.sha256sum}
+  echo "$github/cloudnativelabs/kube-router/releases/download/v2.11.1/"{"kube-router_2.11.1_linux_$ARCH.tar.gz",checksums.txt}
 }
 
 lab_artifacts() {
   check_settings
   need curl=curl
-  with_lock cache mirror_up
+  with_lock cache mirror_up "$@"
   echo "$MIRROR"
 }

@@ -40,6 +40,8 @@ engine_up() {
   need docker=docker.io dockerd=docker.io iptables=iptables
   engine_reach && return 0
   local data=$CACHE/engine/data log=$CACHE/engine/dockerd.log pid
+  local engine=(dockerd --host "unix://$ENGINE_SOCKET" --group "$(id -gn)" --data-root "$data"
+    --exec-root "$ENGINE_RUN/exec" --pidfile "$ENGINE_RUN/docker.pid" --bridge none)
   say "starting a container engine of the lab's own (log: $log)"
   mkdir -p "$data"
   as_root mkdir -p "$ENGINE_RUN"
@@ -56,9 +58,9 @@ engine_up() {
       [ "$pid" -le 2 ] || eval "exec $pid>&-"
     done
     exec </dev/null >"$log" 2>&1
-    as_root env PATH="$PATH:/usr/sbin:/sbin" setsid dockerd --host "unix://$ENGINE_SOCKET" --group "$(id -gn)" --data-root "$data" \
-      --exec-root "$ENGINE_RUN/exec" --pidfile "$ENGINE_RUN/docker.pid" --bridge none &
-  )
+    [ "$(id -u)" = 0 ] || exec sudo setsid env PATH="$PATH:/usr/sbin:/sbin" "${engine[@]}"
+    PATH=$PATH:/usr/sbin:/sbin exec setsid "${engine[@]}"
+  ) &
   local limit=$((SECONDS + 60))
   until engine_reach; do
     if [ "$SECONDS" -ge "$limit" ]; then

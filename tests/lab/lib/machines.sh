@@ -68,6 +68,7 @@ machine_prepare() {
 
 lab_up() {
   check_settings
+  [ "$(uname -m)" = x86_64 ] || die "this machine is $(uname -m): the lab's programs are for x86_64"
   local topology=${1:-three}
   topology_read "$topology"
   with_lock "lab-$LAB_NAME" up_locked "$topology"
@@ -113,6 +114,8 @@ lab_down() {
 
 down_locked() {
   local ids
+  # An engine that died, or a machine that lost power, leaves containers that only an engine can remove.
+  engine_reach || [ -z "$(as_root ls -A "$CACHE/engine/data/containers" 2>/dev/null)" ] || engine_up
   if engine_reach; then
     ids=$(docker ps -q --filter "label=$LABEL=$LAB_NAME" --filter status=paused)
     # shellcheck disable=SC2086
@@ -123,7 +126,7 @@ down_locked() {
     ids=$(docker network ls -q --filter "label=$LABEL=$LAB_NAME")
     # shellcheck disable=SC2086
     [ -z "$ids" ] || docker network rm $ids >/dev/null
-    if [ -z "$(docker ps -aq --filter "label=$LABEL")" ]; then
+    if ! labs_left; then
       sysctls_restore
       cache_prune
       engine_down
@@ -135,10 +138,20 @@ down_locked() {
   rm -rf "$STATE"
 }
 
+# Are there machines of other labs, or another `up` at work that has none yet?
+labs_left() {
+  local lock
+  [ -z "$(docker ps -aq --filter "label=$LABEL")" ] || return 0
+  for lock in "$CACHE"/.lock-lab-*; do
+    [ "$lock" != "$CACHE/.lock-lab-$LAB_NAME" ] || continue
+    flock -n "$lock" true || return 0
+  done
+  return 1
+}
+
 # The last lab takes what newer things have replaced. Nothing is in use then.
 cache_prune() {
   local image
-  find "$CACHE" -maxdepth 1 -name 'mirror-*' ! -name "$(readlink "$MIRROR" || echo none)" -exec rm -rf {} +
   find "$CACHE/registry" -mindepth 1 -maxdepth 1 -printf '%T@ %p\n' 2>/dev/null | sort -rn | tail -n +2 | cut -d' ' -f2- | while read -r image; do as_root rm -rf "$image"; done
   for image in $(docker image ls --filter reference=homectl-lab --format '{{.Tag}}'); do
     [ "$image" = "${image#tools-}" ] || continue
@@ -171,7 +184,7 @@ status_line() {
   IFS='|' read -r node state started address < <(docker inspect -f \
     '{{index .Config.Labels "homectl.lab.node"}}|{{.State.Status}}|{{.State.StartedAt}}|{{range .NetworkSettings.Networks}}{{.IPAMConfig.IPv4Address}}{{end}}' "$1")
   if [ "$state" = running ]; then
-    read -r carrier systemd < <(timeout 5 "${DOCKER[@]}" exec "$1" sh -c 'echo $(cat /sys/class/net/eth0/carrier) $(systemctl is-system-running)' 2>/dev/null) || true
+    { read -r carrier; read -r systemd; } < <(timeout 5 "${DOCKER[@]}" exec "$1" sh -c 'cat /sys/class/net/eth0/carrier; systemctl is-system-running' 2>/dev/null) || true
     [ "$carrier" != 0 ] || state=unplugged
   fi
   [ "$state" = exited ] || uptime=$(($(date +%s) - $(date -d "$started" +%s)))s

@@ -1,7 +1,7 @@
 # What the machines reach on the network besides each other: a registry (.2:5000) and the mirror over http (.3:8080).
 # shellcheck shell=bash
 
-REGISTRY_PROGRAM=registry-v3.1.2/registry
+REGISTRY_PROGRAM='registry-v3.1.2/registry'
 
 # A root with nothing but busybox; the programs and their data are mounted.
 services_image() {
@@ -43,7 +43,7 @@ has_registry() { [ -n "$BIN" ] && [ -x "$BIN/$REGISTRY_PROGRAM" ]; }
 services_up() {
   local data
   services_image
-  service_up mirror 3 -v "$(readlink -f "$MIRROR"):/mirror:ro" "$TOOLS_IMAGE" /bin/busybox httpd -f -p 8080 -h /mirror
+  service_up mirror 3 -v "$MIRROR:/mirror:ro" "$TOOLS_IMAGE" /bin/busybox httpd -f -p 8080 -h /mirror
   has_registry || {
     say "no registry program among the artifacts: machines pull images from their own registries"
     return 0

@@ -37,7 +37,7 @@ topology_read() {
         read -r word rest <<<"$rest"
         [[ $word =~ ^[0-9]+$ ]] || die "$file: '$word' is no last number of an address in: $line"
         NODE["$name address"]=$PREFIX.$word
-        NODE["$name user"]=admin
+        NODE["$name user"]="admin"
         NODE["$name hostname"]=debian
         for word in $rest; do
           case $word in
