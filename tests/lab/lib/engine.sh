@@ -45,6 +45,7 @@ engine_up() {
   say "starting a container engine of the lab's own (log: $log)"
   mkdir -p "$data"
   as_root mkdir -p "$ENGINE_RUN"
+  engine_pid >/dev/null || as_root rm -f "$ENGINE_RUN/docker.pid"
   # After a crash the notes of the first start stand: what is there now may be the engine's own.
   if [ ! -f "$CACHE/engine/firewall-before" ]; then
     cat /proc/sys/net/ipv4/ip_forward >"$CACHE/engine/forward-before"
