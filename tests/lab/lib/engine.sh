@@ -28,12 +28,14 @@ engine_reach() {
 
 engine_is_ours() { [ "${DOCKER[1]:-}" = -H ]; }
 
-engine_pid() {
+# A pid file outlives its process when that was killed or the machine lost power; the number may be another's by now, or a dead child's that nobody asked for.
+pid_of() { # FILE WORD: the process that a pid file names, if WORD is in its command line
   local pid
-  pid=$(cat "$ENGINE_RUN/docker.pid" 2>/dev/null) || return 1
-  # A pid file outlives its process when the machine loses power: the number may be another's by now.
-  tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "$ENGINE_SOCKET" && echo "$pid"
+  pid=$(cat "$1" 2>/dev/null) || return 1
+  tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF -- "$2" && echo "$pid"
 }
+
+engine_pid() { pid_of "$ENGINE_RUN/docker.pid" "$ENGINE_SOCKET"; }
 
 engine_up() {
   engine_reach && return 0
@@ -46,6 +48,7 @@ engine_up() {
   mkdir -p "$data"
   as_root mkdir -p "$ENGINE_RUN"
   engine_pid >/dev/null || as_root rm -f "$ENGINE_RUN/docker.pid"
+  pid_of "$ENGINE_RUN/exec/containerd/containerd.pid" "$ENGINE_RUN" >/dev/null || as_root rm -f "$ENGINE_RUN/exec/containerd/containerd.pid"
   # After a crash the notes of the first start stand: what is there now may be the engine's own.
   if [ ! -f "$CACHE/engine/firewall-before" ]; then
     cat /proc/sys/net/ipv4/ip_forward >"$CACHE/engine/forward-before"
@@ -85,6 +88,7 @@ engine_down() {
     sleep 0.1
   done
   firewall_restore
+  while mountpoint -q "$CACHE/engine/data"; do as_root umount "$CACHE/engine/data"; done
   as_root rm -rf "$ENGINE_RUN"
   [ ! -f "$CACHE/engine/run-docker-made" ] || as_root rm -rf /run/docker
   rm -f "$CACHE/engine/run-docker-made"

@@ -8,7 +8,11 @@ machine_up() {
   local node=$1 name options=() small via=
   name=$(container "$node")
   case $(docker inspect -f '{{.State.Status}}' "$name" 2>/dev/null || true) in
-    running | paused) return 0 ;;
+    running) return 0 ;;
+    paused)
+      docker unpause "$name" >/dev/null
+      return
+      ;;
     ?*)
       docker start "$name" >/dev/null
       return
@@ -126,6 +130,7 @@ down_locked() {
     ids=$(docker network ls -q --filter "label=$LABEL=$LAB_NAME")
     # shellcheck disable=SC2086
     [ -z "$ids" ] || docker network rm $ids >/dev/null
+    routers_down
     if ! labs_left; then
       sysctls_restore
       cache_prune

@@ -78,9 +78,21 @@ networks_up() {
   done
 }
 
+# The engine hides every network behind its own address in the next one, even for what only passes a bridge. Between the lab's networks the routers alone decide.
+UNHIDDEN=(-t nat POSTROUTING -s "$LAB_SUBNET" -d "$LAB_SUBNET" -m comment --comment "$LABEL.$LAB_NAME" -j ACCEPT)
+
+iptables_rule() { # -I, -C or -D
+  as_root env "PATH=$PATH:/usr/sbin:/sbin" iptables -w "${UNHIDDEN[@]:0:2}" "$1" "${UNHIDDEN[@]:2}" 2>/dev/null
+}
+
+routers_down() {
+  while iptables_rule -D; do :; done
+}
+
 routers_up() {
   local router
   [ ${#ROUTERS[@]} -gt 0 ] || return 0
+  iptables_rule -C || iptables_rule -I || die "no rule between the lab's networks" "the lab needs iptables, as its engine does"
   need nft=nftables nsenter=util-linux
   for router in "${ROUTERS[@]}"; do router_up "$router"; done
 }
