@@ -1,1 +1,5 @@
 //! The Kubernetes API over an SSH channel.
+
+mod condition;
+
+pub use condition::Condition;

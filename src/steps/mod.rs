@@ -2,4 +2,4 @@
 
 mod model;
 
-pub use model::{Ctx, Lane, Mode, Ready, Step, StepId};
+pub use model::{Ctx, Lane, Mode, Ready, Step, StepId, Test};

@@ -2,6 +2,7 @@
 
 use crate::cluster::{Cluster, Node};
 use crate::facts::Facts;
+use crate::kube::Condition;
 use crate::os::Os;
 use crate::secrets::Secrets;
 use crate::want::{Sh, Want};
@@ -55,17 +56,39 @@ impl fmt::Display for StepId {
     }
 }
 
-/// Evidence that a step's work is up: polled on the node until it holds or the deadline passes.
+/// How readiness is told.
+#[derive(Debug, Clone)]
+pub enum Test {
+    /// sh on the node that exits 0 when it holds; what it prints is the last thing seen.
+    Node(Sh),
+    /// Conditions in the API, all of them.
+    Api(Vec<Condition>),
+}
+
+/// Evidence that a step's work is up: polled until it holds or the deadline passes.
 #[derive(Debug, Clone)]
 pub struct Ready {
     /// What is waited for, for people: `etcd answers /health`.
     pub what: String,
-    /// sh that exits 0 when it holds; what it prints is the last thing seen.
-    pub test: Sh,
+    pub test: Test,
     /// Seconds.
     pub deadline: u64,
     /// Units whose journal is quoted when it does not come.
     pub units: Vec<String>,
+}
+
+impl Ready {
+    /// Told by sh on the node, within two minutes.
+    #[must_use]
+    pub fn node(what: impl Into<String>, test: impl Into<String>) -> Self {
+        Self { what: what.into(), test: Test::Node(Sh::new(test)), deadline: 120, units: Vec::new() }
+    }
+
+    /// Told by the API, within `deadline` seconds.
+    #[must_use]
+    pub fn api(what: impl Into<String>, conditions: Vec<Condition>, deadline: u64) -> Self {
+        Self { what: what.into(), test: Test::Api(conditions), deadline, units: Vec::new() }
+    }
 }
 
 /// A named, ordered unit of intent in one place. Every verb is a fold over these.
