@@ -33,7 +33,7 @@ machine_up() {
     "${RIGHTS[@]}" --cgroupns=private --stop-signal SIGRTMIN+3 \
     --network "$(network_name "${NODE["$node net"]:-${NETS[0]}}")" --ip "${NODE["$node address"]}" \
     --tmpfs /run:mode=755 --tmpfs /run/lock --tmpfs /tmp:exec,mode=1777 "${options[@]}" \
-    -v "$CACHE/apt/$LAB_NAME-$node:/var/cache/apt/archives" -v "$LAB_HOME/image/init:/lab-init:ro" \
+    -v "$CACHE/apt/$LAB_NAME-$node:/var/cache/apt/archives" -v "$STATE/init:/lab-init:ro" \
     -e "LAB_HOSTNAME=${NODE["$node hostname"]}" -e "LAB_USERS=${NODE["$node user"]//,/ }" -e "LAB_KEY=$(cat "$STATE/id_ed25519.pub")" -e "LAB_GATEWAY=$via" \
     "$IMAGE" /lab-init >/dev/null
 }
@@ -87,6 +87,9 @@ up_locked() {
   with_lock cache prepare
   mkdir -p "$STATE/pins"
   echo "$topology $LAB_SUBNET" >"$STATE/topology"
+  # Machines start from copies, so that they can be started again whatever has become of the work tree.
+  install -m755 "$LAB_HOME/image/init" "$STATE/init"
+  install -m644 "$LAB_HOME/image/registry.yml" "$STATE/registry.yml"
   [ -f "$STATE/id_ed25519" ] || ssh-keygen -q -t ed25519 -N '' -C "lab $LAB_NAME" -f "$STATE/id_ed25519"
   networks_up
   services_image

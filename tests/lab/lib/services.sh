@@ -52,7 +52,7 @@ services_up() {
   mkdir -p "$data"
   service_up registry 2 -v "$BIN/${REGISTRY_PROGRAM%/*}:/opt/registry:ro" -v "$data:/var/lib/registry" \
     -e OTEL_TRACES_EXPORTER=none -e REGISTRY_HTTP_ADDR=:5000 -e REGISTRY_LOG_LEVEL=warn -e REGISTRY_LOG_ACCESSLOG_DISABLED=true \
-    -v "$LAB_HOME/image/registry.yml:/etc/registry.yml:ro" "$TOOLS_IMAGE" /opt/registry/registry serve /etc/registry.yml
+    -v "$STATE/registry.yml:/etc/registry.yml:ro" "$TOOLS_IMAGE" /opt/registry/registry serve /etc/registry.yml
   wait_for 30 "the registry at $PREFIX.2:5000" curl -fs -o /dev/null "http://$PREFIX.2:5000/v2/"
   [ -f "$data/.complete" ] || images_push "$PREFIX.2:5000" "$data"
 }
