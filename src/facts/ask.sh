@@ -1,1 +1,54 @@
-echo end
+# One look at a host: key=value lines, nothing is written. Every question is allowed to fail on its own.
+say() { printf '%s=%s\n' "$1" "$2"; }
+one() { head -n 1 2>/dev/null | tr -d '\r'; }
+[ -r /etc/os-release ] && sed -n 's/^\(ID\|ID_LIKE\|VERSION_ID\|PRETTY_NAME\)=/os.\1=/p' /etc/os-release | tr -d '"'
+say machine "$(uname -m)"
+say kernel "$(uname -r)"
+say hostname "$(uname -n)"
+say machine_id "$(cat /etc/machine-id 2>/dev/null)"
+say container "$(systemd-detect-virt --container 2>/dev/null || true)"
+say init "$(cat /proc/1/comm 2>/dev/null)"
+say cgroup "$(stat -fc %T /sys/fs/cgroup 2>/dev/null)"
+if [ -r /sys/fs/cgroup/cgroup.controllers ]; then
+    grep -qw memory /sys/fs/cgroup/cgroup.controllers && say memory_controller yes
+else
+    awk '$1 == "memory" && $4 == 1 { print "memory_controller=yes" }' /proc/cgroups 2>/dev/null
+fi
+say caps "$(awk '$1 == "CapBnd:" { print $2 }' /proc/self/status)"
+[ -w /proc/sys/net/netfilter/nf_conntrack_max ] && ! grep -q ' /proc/sys.* ro,' /proc/self/mounts && say conntrack writable
+say container_sysctl "$(for k in kernel/panic kernel/panic_on_oops vm/overcommit_memory vm/panic_on_oom kernel/keys/root_maxkeys kernel/keys/root_maxbytes; do read -r v <"/proc/sys/$k" 2>/dev/null && printf '%s:%s ' "$k" "$v"; done)"
+if [ -d /sys/module/wireguard ] || modprobe -n -q wireguard 2>/dev/null; then say wireguard kernel; fi
+[ -r /proc/modules ] && say modules yes
+say resolv "$(sed -n 's/^nameserver[[:space:]]*//p' /etc/resolv.conf 2>/dev/null | tr '\n' ' ')"
+say resolved "$(sed -n 's/^nameserver[[:space:]]*//p' /run/systemd/resolve/resolv.conf 2>/dev/null | tr '\n' ' ')"
+say docker_upstream "$(sed -n 's/^# ExtServers: \[\(.*\)\]$/\1/p' /etc/resolv.conf 2>/dev/null | one)"
+say search "$(sed -n 's/^search[[:space:]]*//p' /etc/resolv.conf 2>/dev/null | one)"
+[ -s /etc/hosts ] && say hosts yes
+[ "$(wc -l </proc/swaps)" -gt 1 ] && say swap yes
+say memory_kib "$(awk '$1 == "MemTotal:" { print $2 }' /proc/meminfo)"
+for d in / /etc /opt /var/lib /var/log; do
+    say "free.$d" "$(df -Pk "$d" 2>/dev/null | awk 'NR == 2 { print $4 }')"
+done
+ip -o -4 addr show scope global 2>/dev/null | awk '$2 !~ /^(wg0|cni0|veth)/ { sub("/.*", "", $4); print "addr." $2 "=" $4 }'
+say clock "$(date +%s)"
+[ -r /etc/homectl/cluster ] && sed -n 's/^cluster=/cluster=/p; s/^node=/cluster_node=/p' /etc/homectl/cluster
+[ -d /var/lib/etcd/member ] && say etcd_data yes
+say etcd_cluster_id "$(cat /var/lib/homectl/etcd-cluster-id 2>/dev/null)"
+[ -e /var/lib/kubelet/pki/kubelet-server-current.pem ] && say kubelet_serving yes
+# Who listens: /proc needs no extra program. Column 4 is the state (0A listens), 2 the local address:port in hex.
+awk 'FNR > 1 && $4 == "0A" { n = split($2, a, ":"); print "listen=" a[n] }' /proc/net/tcp /proc/net/tcp6 2>/dev/null | sort -u
+# Other people's engines: unit files and programs that would fight ours.
+for u in k3s k3s-agent k0scontroller k0sworker rke2-server rke2-agent microk8s snap.microk8s.daemon-kubelite docker crio kubelet containerd etcd kube-apiserver; do
+    for d in /etc/systemd/system /usr/lib/systemd/system /lib/systemd/system /run/systemd/system; do
+        f=$d/$u.service
+        [ -e "$f" ] || continue
+        grep -qs '/opt/homectl/' "$f" && continue
+        say "foreign.$u" "$f ($(systemctl is-active "$u.service" 2>/dev/null | one))"
+        break
+    done
+done
+[ -e /etc/kubernetes/manifests ] && ls /etc/kubernetes/manifests/*.yaml >/dev/null 2>&1 && say foreign.kubeadm "/etc/kubernetes/manifests holds static pods"
+for f in ufw firewalld; do
+    systemctl is-active -q "$f.service" 2>/dev/null && say "firewall.$f" active
+done
+say end yes

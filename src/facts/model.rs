@@ -1,7 +1,7 @@
 //! The facts of one host.
 
 use crate::cluster::Arch;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which WireGuard the host can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,10 +67,16 @@ pub struct Facts {
     /// Global IPv4 addresses, `interface → address`, homectl's own interfaces left out.
     pub addresses: Vec<(String, String)>,
     pub foreign: Vec<Foreign>,
-    /// TCP ports that somebody listens on, with the process name where it is known.
-    pub listening: BTreeMap<u16, String>,
+    /// Host firewalls that are active (`ufw`, `firewalld`).
+    pub firewalls: Vec<String>,
+    /// TCP ports that somebody listens on.
+    pub listening: BTreeSet<u16>,
+    /// Values of the host's settings that a kubelet cares about, by dotted key.
+    pub sysctls: BTreeMap<String, String>,
     /// Name of the homectl cluster recorded on the machine, if any.
     pub cluster: Option<String>,
+    /// The node's name recorded with it.
+    pub cluster_node: Option<String>,
     /// Whether `/var/lib/etcd` holds a member's data.
     pub etcd_data: bool,
     /// The etcd cluster ID recorded on the machine.

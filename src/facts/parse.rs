@@ -1,11 +1,121 @@
 //! The reply to the facts script, parsed.
 
-use super::Facts;
+use super::model::{Facts, Foreign, WireGuard};
+use crate::cluster::Arch;
+use std::collections::BTreeMap;
+
+/// `CAP_SYS_RESOURCE` in a capability mask.
+const CAP_SYS_RESOURCE: u64 = 1 << 24;
 
 /// Parses the reply of [`super::script`].
 ///
 /// # Errors
-/// What is missing or unreadable.
+/// What is missing or unreadable: a cut reply is never taken for an empty machine.
 pub fn parse(reply: &str) -> Result<Facts, String> {
-    Err(format!("not parsed yet: {reply}"))
+    let lines: Vec<(&str, &str)> = reply.lines().filter_map(|l| l.split_once('=')).collect();
+    let map: BTreeMap<&str, &str> = lines.iter().copied().collect();
+    let get = |key: &str| map.get(key).copied().unwrap_or_default().trim();
+    if get("end") != "yes" {
+        return Err(format!("the reply is cut: it ends with {:?}", reply.lines().last().unwrap_or_default()));
+    }
+    let caps = u64::from_str_radix(get("caps"), 16).map_err(|e| format!("capability mask {:?}: {e}", get("caps")))?;
+    let number = |key: &str| get(key).parse::<u64>().map_err(|e| format!("{key} {:?}: {e}", get(key)));
+    let container = if get("container").is_empty() { "none" } else { get("container") };
+    Ok(Facts {
+        os_id: get("os.ID").to_owned(),
+        os_like: words(get("os.ID_LIKE")),
+        os_version: get("os.VERSION_ID").to_owned(),
+        os_name: get("os.PRETTY_NAME").to_owned(),
+        arch: Arch::from_uname(get("machine")),
+        machine: get("machine").to_owned(),
+        kernel: get("kernel").to_owned(),
+        hostname: get("hostname").to_owned(),
+        machine_id: get("machine_id").to_owned(),
+        container: container.to_owned(),
+        systemd: get("init") == "systemd",
+        cgroup_v2: get("cgroup") == "cgroup2fs",
+        memory_controller: get("memory_controller") == "yes",
+        cap_sys_resource: caps & CAP_SYS_RESOURCE != 0,
+        conntrack_writable: container == "none" || get("conntrack") == "writable",
+        wireguard: if get("wireguard") == "kernel" { WireGuard::Kernel } else { WireGuard::UserSpace },
+        nameservers: upstreams(get("resolv"), get("resolved"), get("docker_upstream")),
+        loopback_resolver: words(get("resolv")).iter().any(|a| loopback(a)),
+        search: words(get("search")),
+        has_etc_hosts: get("hosts") == "yes",
+        swap: get("swap") == "yes",
+        memory_kib: number("memory_kib")?,
+        free_kib: prefixed(&lines, "free.").filter_map(|(k, v)| Some((k.to_owned(), v.parse().ok()?))).collect(),
+        addresses: prefixed(&lines, "addr.").map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+        foreign: prefixed(&lines, "foreign.").map(|(k, v)| Foreign { what: k.to_owned(), evidence: v.to_owned() }).collect(),
+        firewalls: prefixed(&lines, "firewall.").map(|(k, _)| k.to_owned()).collect(),
+        listening: lines.iter().filter(|(k, _)| *k == "listen").filter_map(|(_, v)| u16::from_str_radix(v, 16).ok()).collect(),
+        sysctls: get("container_sysctl")
+            .split_whitespace()
+            .filter_map(|w| w.split_once(':'))
+            .map(|(k, v)| (k.replace('/', "."), v.to_owned()))
+            .collect(),
+        cluster: Some(get("cluster").to_owned()).filter(|c| !c.is_empty()),
+        cluster_node: Some(get("cluster_node").to_owned()).filter(|c| !c.is_empty()),
+        etcd_data: get("etcd_data") == "yes",
+        etcd_cluster_id: Some(get("etcd_cluster_id").to_owned()).filter(|c| !c.is_empty()),
+        kubelet_serving: get("kubelet_serving") == "yes",
+        clock: get("clock").parse().map_err(|e| format!("clock {:?}: {e}", get("clock")))?,
+        modules: get("modules") == "yes",
+    })
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn prefixed<'a>(lines: &'a [(&'a str, &'a str)], prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    lines.iter().filter_map(move |(k, v)| Some((k.strip_prefix(prefix)?, v.trim())))
+}
+
+fn loopback(address: &str) -> bool {
+    address.starts_with("127.") || address == "::1"
+}
+
+/// Real name servers: those of resolv.conf; behind a loopback resolver those it forwards to.
+fn upstreams(resolv: &str, resolved: &str, docker: &str) -> Vec<String> {
+    let direct: Vec<String> = words(resolv).into_iter().filter(|a| !loopback(a)).collect();
+    if !direct.is_empty() {
+        return direct;
+    }
+    let behind: Vec<String> = words(resolved).into_iter().filter(|a| !loopback(a)).collect();
+    if !behind.is_empty() {
+        return behind;
+    }
+    // A container engine's resolver writes `# ExtServers: [host(1.1.1.1) 9.9.9.9]` beside its loopback address.
+    docker
+        .split_whitespace()
+        .map(|w| w.trim_start_matches("host(").trim_end_matches(')').to_owned())
+        .filter(|a| a.parse::<std::net::IpAddr>().is_ok() && !loopback(a))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPLY: &str = "os.PRETTY_NAME=Debian GNU/Linux 13 (trixie)\nos.VERSION_ID=13\nos.ID=debian\nmachine=x86_64\nkernel=6.18\nhostname=debian\nmachine_id=abc\ncontainer=docker\ninit=systemd\ncgroup=tmpfs\nmemory_controller=yes\ncaps=000001fffeffffff\ncontainer_sysctl=kernel/panic:0 vm/overcommit_memory:1 \nresolv=127.0.0.11 \nresolved=\ndocker_upstream=host(172.31.0.2)\nsearch=\nhosts=yes\nmemory_kib=24000000\nfree./=1000\nfree./opt=900\naddr.eth0=198.18.0.11\nclock=1795000000\netcd_cluster_id=\nlisten=0016\nforeign.k3s=/etc/systemd/system/k3s.service (active)\nend=yes\n";
+
+    #[test]
+    fn a_container_of_the_lab() {
+        let f = parse(REPLY).unwrap();
+        assert_eq!(f.arch, Some(Arch::Amd64));
+        assert!(!f.cgroup_v2 && f.memory_controller && !f.cap_sys_resource && !f.conntrack_writable);
+        assert_eq!(f.wireguard, WireGuard::UserSpace);
+        assert_eq!(f.nameservers, ["172.31.0.2"]);
+        assert!(f.loopback_resolver);
+        assert_eq!(f.listening.iter().copied().collect::<Vec<_>>(), [22]);
+        assert_eq!(f.foreign[0].what, "k3s");
+        assert_eq!(f.sysctls["vm.overcommit_memory"], "1");
+        assert_eq!(f.free_kib["/opt"], 900);
+    }
+
+    #[test]
+    fn a_cut_reply_is_an_error() {
+        assert!(parse(&REPLY[..REPLY.len() - 9]).unwrap_err().contains("cut"));
+    }
 }
