@@ -17,6 +17,10 @@ impl Os for Debian {
         names.into_iter().map(str::to_owned).collect()
     }
 
+    fn query(&self) -> &'static str {
+        r#"dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' -- "$@" 2>/dev/null | sed -n 's/^ii  *//p'"#
+    }
+
     fn install(&self) -> &'static str {
         "apt_install \"$@\""
     }

@@ -1,7 +1,7 @@
 //! A leaf certificate on a node, judged by meaning (issuer, names, usage, days left), not by bytes: the node renews
 //! its own. The key beside it is a secret `File`; renewal keeps the key.
 
-use super::file::{describe, gone, ownership, write_script};
+use super::file::{Body, describe, gone, ownership, write_script};
 use super::seen::InodeKind;
 use super::{Act, Change, Notify, Seen, Verdict, Want};
 use crate::pki::{LeafSpec, judge};
@@ -64,6 +64,9 @@ impl Leaf {
             }
             Seen::Leaf { inode, pem } => {
                 let mut why = ownership(inode, self.mode, &self.owner);
+                if self.form == LeafForm::Kubeconfig && inode.sha256.as_ref().is_some_and(|sum| *sum != rest_sum(body.expose())) {
+                    why.push("other lines than the certificate differ".to_owned());
+                }
                 match judge(&self.spec, &self.ca, pem, self.now) {
                     Ok(said) if why.is_empty() => return Verdict::Settled(said),
                     Ok(_) => {}
@@ -75,5 +78,25 @@ impl Leaf {
         };
         let script = write_script(&self.path, self.mode, &self.owner, body.expose().as_bytes());
         Verdict::Change(Change::script(act, why.join(", "), script).lines(vec![self.spec.describe()]))
+    }
+}
+
+/// The marker of the one line of a kubeconfig that renewal changes.
+const CERTIFICATE_DATA: &str = "client-certificate-data:";
+
+/// sha256 of a kubeconfig without its certificate line, as the look computes it.
+fn rest_sum(text: &str) -> String {
+    let rest: String = text.lines().filter(|l| !l.trim_start_matches(' ').starts_with(CERTIFICATE_DATA)).flat_map(|l| [l, "\n"]).collect();
+    Body::Text(rest).sha256()
+}
+
+/// The certificate's PEM in a file of this form.
+pub(super) fn certificate_of(form: &LeafForm, text: &str) -> Option<String> {
+    match form {
+        LeafForm::Pem => Some(text.to_owned()),
+        LeafForm::Kubeconfig => {
+            let data = text.lines().find_map(|l| l.trim_start().strip_prefix(CERTIFICATE_DATA))?;
+            String::from_utf8(data_encoding::BASE64.decode(data.trim().as_bytes()).ok()?).ok()
+        }
     }
 }

@@ -6,6 +6,8 @@ use super::{Act, Change, Seen, Verdict, Want};
 #[derive(Debug, Clone)]
 pub struct Packages {
     pub names: Vec<String>,
+    /// sh that prints those of `"$@"` that are installed, a line each; from `os/`.
+    pub query: String,
     /// sh that installs `"$@"`; from `os/`.
     pub install: String,
 }

@@ -1,1 +1,105 @@
-//! Stub.
+//! Wants → one read-only script.
+
+use super::super::{Leaf, LeafForm, Want, quote};
+use super::{expect, hashed, inode_path};
+use std::fmt::Write as _;
+
+/// The functions that every look uses.
+const PRELUDE: &str = include_str!("probe.sh");
+
+/// One read-only script that looks at all `wants` of a host; its reply is for [`super::parse`].
+#[must_use]
+pub fn compile(wants: &[Want]) -> String {
+    let mut s = String::from(PRELUDE);
+    inodes(&mut s, wants);
+    section(&mut s, "leaves", wants, |i, w| {
+        let Want::Leaf(l) = w else { return None };
+        Some(leaf_line(i, l))
+    });
+    section(&mut s, "programs", wants, |i, w| {
+        let Want::Program(p) = w else { return None };
+        let names: Vec<String> = p.names().map(quote).collect();
+        Some(format!("program {i} {} {}", quote(&p.folder()), names.join(" ")))
+    });
+    packages(&mut s, wants);
+    section(&mut s, "accounts", wants, |i, w| {
+        let Want::Account(a) = w else { return None };
+        Some(format!("printf '{i} %s\\n' \"$(getent passwd {} || echo absent)\"", quote(&a.name)))
+    });
+    units(&mut s, wants);
+    section(&mut s, "sysctls", wants, |i, w| {
+        let Want::Sysctl(k) = w else { return None };
+        Some(format!("setting {i} {}", quote(&k.path())))
+    });
+    section(&mut s, "modules", wants, |i, w| {
+        let Want::Module(m) = w else { return None };
+        Some(format!("module {i} {}", quote(&m.name)))
+    });
+    section(&mut s, "guards", wants, |i, w| {
+        let Want::Guard(g) = w else { return None };
+        Some(format!("out=$( (set -u\n{}\n) 2>&1 </dev/null); told {i} $? \"$out\"", g.ok.as_str()))
+    });
+    s.push_str("echo @end\n");
+    s
+}
+
+/// A second look that opens up the text files at `paths`, for diffs; its reply is for [`super::opened`].
+#[must_use]
+pub fn open(paths: &[&str]) -> String {
+    let mut s = String::from(PRELUDE);
+    for path in paths {
+        let _ = writeln!(s, "content {}", quote(path));
+    }
+    s.push_str("echo @end\n");
+    s
+}
+
+fn section(s: &mut String, name: &str, wants: &[Want], line: impl Fn(usize, &Want) -> Option<String>) {
+    let lines: Vec<String> = wants.iter().enumerate().filter_map(|(i, w)| line(i, w)).collect();
+    if !lines.is_empty() {
+        let _ = writeln!(s, "echo @{name}\n{}", lines.join("\n"));
+    }
+}
+
+fn inodes(s: &mut String, wants: &[Want]) {
+    let paths: Vec<String> = wants.iter().filter_map(inode_path).map(quote).collect();
+    if paths.is_empty() {
+        return;
+    }
+    let sums: Vec<String> = wants.iter().filter_map(hashed).map(|f| quote(&f.path)).collect();
+    let digest = expect::digest(wants).unwrap_or_else(|| "none".into());
+    let _ = writeln!(s, "echo @inodes\nset -- {}\nhash='{}'\ninodes {digest} \"$@\"", paths.join(" "), sums.join(" "));
+}
+
+fn leaf_line(i: usize, l: &Leaf) -> String {
+    let whole = l.body.as_ref().map_or_else(|| "none".into(), |b| expect::body_sum(b.expose()));
+    let form = match l.form {
+        LeafForm::Pem => "pem",
+        LeafForm::Kubeconfig => "kubeconfig",
+    };
+    format!("leaf {i} {form} {whole} {}", quote(&l.path))
+}
+
+fn packages(s: &mut String, wants: &[Want]) {
+    section(s, "packages", wants, |_, w| {
+        let Want::Packages(p) = w else { return None };
+        Some(format!("set -- {}\n{}", p.names.join(" "), p.query))
+    });
+}
+
+fn units(s: &mut String, wants: &[Want]) {
+    let names: Vec<String> = wants
+        .iter()
+        .filter_map(|w| match w {
+            Want::Unit(u) => Some(quote(&u.name)),
+            _ => None,
+        })
+        .collect();
+    if !names.is_empty() {
+        let _ = writeln!(
+            s,
+            "echo @units\nsystemctl show -p LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths -- {} 2>&1",
+            names.join(" ")
+        );
+    }
+}

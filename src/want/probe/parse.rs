@@ -1,1 +1,239 @@
-//! Stub.
+//! A look's reply → one observation a want. What was not answered is *unknown*, never *absent*.
+
+use super::super::leaf::certificate_of;
+use super::super::seen::{GuardSeen, Inode, InodeKind, Seen, UnitSeen};
+use super::super::{Leaf, Want};
+use super::{hashed, inode_path};
+use std::collections::BTreeMap;
+
+/// Parses the reply of [`super::compile`] for the same `wants`, in their order.
+#[must_use]
+pub fn parse(wants: &[Want], reply: &str) -> Vec<Seen> {
+    let sections = match split(reply) {
+        Ok(s) => s,
+        Err(why) => return wants.iter().map(|_| Seen::Unknown(why.clone())).collect(),
+    };
+    let empty = Vec::new();
+    let lines = |name: &str| sections.get(name).unwrap_or(&empty);
+    let inodes = Inodes::new(lines("inodes"));
+    let numbered: BTreeMap<usize, &str> =
+        ["leaves", "programs", "accounts", "sysctls", "modules"].iter().flat_map(|s| lines(s)).filter_map(|l| numbered(l)).collect();
+    let guards = guards(lines("guards"));
+    let mut units = unit_blocks(lines("units")).into_iter();
+    wants
+        .iter()
+        .enumerate()
+        .map(|(i, want)| match want {
+            Want::Dir(_) | Want::File(_) | Want::Link(_) => inodes.seen(want),
+            Want::Guard(_) => guards.get(&i).map_or_else(missing, |g| Seen::Guard(g.clone())),
+            Want::Unit(_) => units.next().map_or_else(missing, Seen::Unit),
+            Want::Packages(_) => Seen::Packages(lines("packages").iter().map(|l| (*l).to_owned()).collect()),
+            Want::Object(_) => Seen::Unknown("objects are looked at through the API".into()),
+            Want::Leaf(leaf) => numbered.get(&i).map_or_else(missing, |l| leaf_seen(leaf, l)),
+            Want::Account(_) | Want::Module(_) | Want::Program(_) | Want::Sysctl(_) => {
+                numbered.get(&i).map_or_else(missing, |l| simple(want, l))
+            }
+        })
+        .collect()
+}
+
+/// Parses the reply of [`super::open`]: text by path. Files that are not UTF-8 or too large are left out.
+#[must_use]
+pub fn opened(reply: &str) -> BTreeMap<String, String> {
+    reply
+        .lines()
+        .filter_map(|l| l.split_once(' '))
+        .filter_map(|(path, data)| {
+            let bytes = data_encoding::BASE64.decode(data.trim().as_bytes()).ok()?;
+            Some((path.to_owned(), String::from_utf8(bytes).ok()?))
+        })
+        .collect()
+}
+
+fn missing() -> Seen {
+    Seen::Unknown("the look gave no answer for it".into())
+}
+
+fn split(reply: &str) -> Result<BTreeMap<&str, Vec<&str>>, String> {
+    let mut sections: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut current = None;
+    for line in reply.lines() {
+        match line.strip_prefix('@') {
+            Some(name) => {
+                sections.entry(name).or_default();
+                current = Some(name);
+            }
+            None => {
+                if let Some(name) = current {
+                    sections.entry(name).or_default().push(line);
+                }
+            }
+        }
+    }
+    if sections.contains_key("end") {
+        return Ok(sections);
+    }
+    Err(format!("the look was cut short; its last line: {:?}", reply.lines().last().unwrap_or_default()))
+}
+
+fn numbered(line: &str) -> Option<(usize, &str)> {
+    let (n, rest) = line.split_once(' ')?;
+    Some((n.parse().ok()?, rest))
+}
+
+/// The file-system section.
+struct Inodes<'a> {
+    same: bool,
+    stats: BTreeMap<&'a str, (&'a str, &'a str, &'a str)>,
+    sums: BTreeMap<&'a str, &'a str>,
+    absent: Vec<&'a str>,
+    errors: Vec<&'a str>,
+}
+
+impl<'a> Inodes<'a> {
+    fn new(lines: &[&'a str]) -> Self {
+        let mut me = Self { same: lines == ["="], stats: BTreeMap::new(), sums: BTreeMap::new(), absent: Vec::new(), errors: Vec::new() };
+        let middle = lines.iter().position(|l| *l == "#").unwrap_or(lines.len());
+        for line in &lines[..middle] {
+            let mut parts = line.splitn(4, '|');
+            if let (Some(path), Some(mode), Some(owner), Some(name)) = (parts.next(), parts.next(), parts.next(), parts.next()) {
+                me.stats.insert(path, (mode, owner, name));
+            } else if line.ends_with(": No such file or directory") || line.ends_with(": Not a directory") {
+                // stat: cannot statx '/x': No such file or directory
+                me.absent.extend(line.split('\'').nth(1));
+            } else {
+                me.errors.push(line);
+            }
+        }
+        for line in lines.get(middle + 1..).unwrap_or_default() {
+            match line.split_once("  ") {
+                Some((sum, path)) if sum.len() == 64 => {
+                    me.sums.insert(path, sum);
+                }
+                _ => me.errors.push(line),
+            }
+        }
+        me
+    }
+
+    fn seen(&self, want: &Want) -> Seen {
+        let path = inode_path(want).unwrap_or_default();
+        if self.same {
+            return Seen::Same;
+        }
+        let Some((mode, owner, name)) = self.stats.get(path) else {
+            if self.absent.contains(&path) {
+                return Seen::Absent;
+            }
+            let why = self.errors.iter().find(|e| e.contains(path)).copied().unwrap_or("no answer");
+            return Seen::Unknown(format!("cannot look at {path}: {why}"));
+        };
+        let Ok(raw) = u32::from_str_radix(mode, 16) else { return Seen::Unknown(format!("mode {mode:?} of {path}")) };
+        let kind = match raw & 0o170_000 {
+            0o100_000 => InodeKind::File,
+            0o040_000 => InodeKind::Dir,
+            0o120_000 => InodeKind::Link(name.split_once(" -> ").map(|(_, to)| to.to_owned()).unwrap_or_default()),
+            _ => InodeKind::Other,
+        };
+        let sha256 = self.sums.get(path).map(|s| (*s).to_owned());
+        if kind == InodeKind::File && hashed(want).is_some() && sha256.is_none() {
+            let why = self.errors.iter().find(|e| e.contains(path)).copied().unwrap_or("it was not hashed");
+            return Seen::Unknown(format!("cannot read {path}: {why}"));
+        }
+        Seen::Inode(Inode { kind, mode: raw & 0o7777, owner: (*owner).to_owned(), sha256, text: None })
+    }
+}
+
+fn leaf_seen(leaf: &Leaf, line: &str) -> Seen {
+    if line == "absent" {
+        return Seen::Absent;
+    }
+    if let Some(why) = line.strip_prefix("failed ") {
+        return Seen::Unknown(why.to_owned());
+    }
+    let words: Vec<&str> = line.split(' ').collect();
+    let [stat, rest, data] = words.as_slice() else { return Seen::Unknown(format!("unreadable answer {line:?}")) };
+    let Some((mode, owner)) = stat.split_once('|') else { return Seen::Unknown(format!("unreadable answer {line:?}")) };
+    let Ok(raw) = u32::from_str_radix(mode, 16) else { return Seen::Unknown(format!("mode {mode:?}")) };
+    let kind = match raw & 0o170_000 {
+        0o100_000 => InodeKind::File,
+        0o040_000 => InodeKind::Dir,
+        0o120_000 => InodeKind::Link(String::new()),
+        _ => InodeKind::Other,
+    };
+    let body = leaf.body.as_ref().map(|b| b.expose());
+    let (pem, rest) = if *data == "=" {
+        (body.and_then(|b| certificate_of(&leaf.form, b)).unwrap_or_default(), None)
+    } else {
+        let text = data_encoding::BASE64.decode(data.as_bytes()).ok().and_then(|b| String::from_utf8(b).ok());
+        (text.unwrap_or_default(), Some((*rest).to_owned()).filter(|r| r.len() == 64))
+    };
+    Seen::Leaf { inode: Inode { kind, mode: raw & 0o7777, owner: owner.to_owned(), sha256: rest, text: None }, pem }
+}
+
+fn simple(want: &Want, line: &str) -> Seen {
+    if line == "absent" {
+        return Seen::Absent;
+    }
+    if let Some(why) = line.strip_prefix("failed ") {
+        return Seen::Unknown(why.to_owned());
+    }
+    match want {
+        Want::Account(_) => Seen::Account(line.to_owned()),
+        Want::Module(_) if line == "yes" => Seen::Same,
+        Want::Module(_) if line == "no" => Seen::Absent,
+        Want::Program(_) if line == "ok" => Seen::Program(Ok(())),
+        Want::Program(_) => match line.strip_prefix("off ") {
+            Some(why) => Seen::Program(Err(why.to_owned())),
+            None => Seen::Unknown(format!("unreadable answer {line:?}")),
+        },
+        Want::Sysctl(_) => match line.strip_prefix("= ") {
+            Some(v) => Seen::Sysctl(v.split_whitespace().collect::<Vec<_>>().join(" ")),
+            None => Seen::Unknown(format!("unreadable answer {line:?}")),
+        },
+        _ => missing(),
+    }
+}
+
+fn guards(lines: &[&str]) -> BTreeMap<usize, GuardSeen> {
+    let mut seen: BTreeMap<usize, GuardSeen> = BTreeMap::new();
+    let mut current = None;
+    for line in lines {
+        if let Some(text) = line.strip_prefix('|') {
+            if let Some(g) = current.and_then(|i| seen.get_mut(&i)) {
+                g.output.push_str(text);
+                g.output.push('\n');
+            }
+        } else if let Some((i, status)) = numbered(line) {
+            seen.insert(i, GuardSeen { status: status.trim().parse().unwrap_or(-1), output: String::new() });
+            current = Some(i);
+        }
+    }
+    seen
+}
+
+fn unit_blocks(lines: &[&str]) -> Vec<UnitSeen> {
+    let mut units = Vec::new();
+    let mut current: Option<UnitSeen> = None;
+    for line in lines.iter().chain(std::iter::once(&"")) {
+        let Some((key, value)) = line.split_once('=') else {
+            units.extend(current.take());
+            continue;
+        };
+        let unit = current.get_or_insert_with(UnitSeen::default);
+        let value = value.to_owned();
+        match key {
+            "LoadState" => unit.load = value,
+            "ActiveState" => unit.active = value,
+            "SubState" => unit.sub = value,
+            "UnitFileState" => unit.file = value,
+            "FragmentPath" => unit.fragment = value,
+            "DropInPaths" => unit.drop_ins = value.split_whitespace().map(str::to_owned).collect(),
+            _ => {}
+        }
+    }
+    units
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+QUOTING_STYLE=literal
+export QUOTING_STYLE
+inodes() {
+    want=$1
+    shift
+    a=$(stat -c '%n|%f|%U:%G|%N' -- "$@" 2>&1)
+    f=
+    for p in $hash; do [ -f "$p" ] && [ ! -L "$p" ] && f="$f $p"; done
+    b=
+    [ -z "$f" ] || b=$(sha256sum -- $f 2>&1)
+    if [ "$(printf '%s\n%s\n' "$a" "$b" | sha256sum | cut -c 1-64)" = "$want" ]; then
+        echo =
+    else
+        printf '%s\n#\n%s\n' "$a" "$b"
+    fi
+}
+leaf() {
+    s=$(stat -c '%f|%U:%G' -- "$4" 2>&1) || {
+        case $s in *'No such file'*) echo "$1 absent" ;; *) echo "$1 failed $s" ;; esac
+        return
+    }
+    case $s in 8*) ;; *)
+        echo "$1 $s - -"
+        return
+        ;;
+    esac
+    if [ "$(sha256sum <"$4" | cut -c 1-64)" = "$3" ]; then
+        echo "$1 $s = ="
+    elif [ "$2" = pem ]; then
+        echo "$1 $s - $(base64 -w0 <"$4")"
+    else
+        r=$(sed '/^ *client-certificate-data:/d' "$4" | sha256sum | cut -c 1-64)
+        echo "$1 $s $r $(sed -n 's/^ *client-certificate-data: *//p' "$4" | tr -d '\n')"
+    fi
+}
+program() {
+    i=$1 d=$2
+    shift 2
+    if [ ! -d "$d" ]; then echo "$i absent"; return; fi
+    (
+        cd "$d" || exit 1
+        now=$(stat -c '%n %s %i %Z %f' -- "$@" 2>&1) || { echo "$i off $(echo "$now" | grep -v '^[^ ]* [0-9]' | head -n 1)"; exit 0; }
+        if [ -f .stamp ] && [ "$now" = "$(cat .stamp)" ]; then
+            echo "$i ok"
+        elif bad=$(sha256sum -c --quiet .sums 2>&1); then
+            case $now in *' 81ed'*) echo "$i ok" ;; *) echo "$i off mode changed" ;; esac
+        else
+            echo "$i off $(echo "$bad" | head -n 1)"
+        fi
+    )
+}
+setting() {
+    if [ ! -e "$2" ]; then echo "$1 absent"; return; fi
+    if read -r v <"$2"; then echo "$1 = $v"; else echo "$1 failed cannot read $2"; fi
+}
+module() {
+    if [ -d "/sys/module/$2" ] || [ ! -e /proc/modules ] || grep -qs "/$2\.ko" "/lib/modules/$(uname -r)/modules.builtin"; then
+        echo "$1 yes"
+    else
+        echo "$1 no"
+    fi
+}
+told() {
+    echo "$1 $2"
+    [ -z "$3" ] || printf '%s\n' "$3" | sed 's/^/|/'
+}
+content() {
+    if [ "$(stat -c %s -- "$1")" -le 262144 ]; then printf '%s %s\n' "$1" "$(base64 -w0 <"$1")"; fi
+}
