@@ -1,1 +1,176 @@
-//! clap types only.
+//! What can be typed: clap types only. Verbs read them; nothing here acts.
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+/// The name of the inventory when none is given.
+pub const INVENTORY: &str = "inventory.toml";
+
+const LONG_ABOUT: &str = "\
+homectl turns the machines of a home into one upstream Kubernetes cluster, from one TOML file, over SSH.
+
+It shows a complete plan before it touches anything, does exactly that plan on all machines at once, and says \
+\"No changes.\" when there is nothing to do. It can be stopped at any point and run again.";
+
+const EXAMPLES: &str = "\
+Examples:
+  homectl init                         write a commented inventory.toml
+  homectl validate                     check it, without any network
+  homectl plan                         show what would change; touches nothing
+  homectl apply                        show the same, ask, do it
+  homectl apply --yes --accept-new     unattended, recording host keys at first contact
+  homectl kubeconfig > ~/.kube/home    how kubectl reaches the cluster
+
+Text for people goes to stderr, data to stdout. `homectl explain` lists the exit codes.";
+
+/// The command line.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "homectl", version, about, long_about = LONG_ABOUT, after_long_help = EXAMPLES)]
+#[command(max_term_width = 100, propagate_version = false, infer_subcommands = false, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Verb,
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Verb {
+    /// Write a commented inventory, and an age identity if there is none
+    Init(Init),
+    /// Check the inventory without any network: every error at once
+    Validate(Target),
+    /// Resolve versions to URLs and sums, into the lock beside the inventory
+    Lock(Target),
+    /// Show what apply would do; touches nothing
+    Plan(Plan),
+    /// Make the machines what the inventory says
+    Apply(Target),
+    /// Show what is true now: nodes, certificates, overlay, etcd
+    Status(Target),
+    /// Print a kubeconfig for the cluster
+    Kubeconfig(Kubeconfig),
+    /// Remove what homectl put on the machines, and nothing else
+    Reset(Target),
+    /// Explain exit codes: what they mean and what to do
+    Explain(Explain),
+    /// Print the completion script of a shell
+    Completions(Completions),
+    /// Print a manual page
+    Man(Man),
+}
+
+/// The inventory that a verb works on.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    /// The inventory; its lock and secrets lie beside it
+    #[arg(value_name = "INVENTORY", default_value = INVENTORY)]
+    pub inventory: PathBuf,
+}
+
+/// `homectl init`.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "An inventory that exists is never overwritten.")]
+pub struct Init {
+    /// Where to write the inventory
+    #[arg(value_name = "INVENTORY", default_value = INVENTORY)]
+    pub inventory: PathBuf,
+}
+
+/// `homectl plan`.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+Examples:
+  homectl plan                  what would change, files that are new in one line each
+  homectl plan -v               the same with every line, and why the rest is settled
+  homectl plan --exit-code      for CI: 0 nothing to do, 2 changes
+  homectl plan --json | jq .counts")]
+pub struct Plan {
+    #[command(flatten)]
+    pub target: Target,
+    /// Exit with 2 when there is something to do
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
+/// `homectl kubeconfig`.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+Examples:
+  homectl kubeconfig > ~/.kube/home       print it
+  homectl kubeconfig --out ~/.kube/home   write it, readable by you only")]
+pub struct Kubeconfig {
+    #[command(flatten)]
+    pub target: Target,
+    /// Write to this file (mode 0600) instead of stdout
+    #[arg(long, short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `homectl explain`.
+#[derive(Debug, Clone, Args)]
+pub struct Explain {
+    /// One exit code; all of them when none is given
+    #[arg(value_name = "CODE")]
+    pub code: Option<u8>,
+}
+
+/// `homectl completions`.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+Example:
+  homectl completions bash > ~/.local/share/bash-completion/completions/homectl")]
+pub struct Completions {
+    /// Which shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// `homectl man`.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+Example:
+  homectl man > ~/.local/share/man/man1/homectl.1")]
+pub struct Man {
+    /// The page of one command; the main page when none is given
+    #[arg(value_name = "COMMAND")]
+    pub command: Option<String>,
+}
+
+/// Flags that mean the same for every verb.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// One JSON document on stdout
+    #[arg(long, global = true, conflicts_with = "events")]
+    pub json: bool,
+    /// Everything that happens as JSON lines on stdout
+    #[arg(long, global = true)]
+    pub events: bool,
+    /// Say more: every line of new files, and why the rest is settled
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+    /// No colours (also: `NO_COLOR` in the environment)
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// Do not ask before changing machines
+    #[arg(long, short, global = true)]
+    pub yes: bool,
+    /// Only these nodes, by name
+    #[arg(long, global = true, value_name = "NODE", value_delimiter = ',', visible_alias = "node")]
+    pub limit: Vec<String>,
+    /// The age identity that opens the secrets file
+    #[arg(long, global = true, value_name = "FILE", env = "HOMECTL_IDENTITY", hide_env_values = true)]
+    pub identity: Option<PathBuf>,
+    /// Record host keys at first contact instead of asking
+    #[arg(long, global = true)]
+    pub accept_new: bool,
+    /// Fail when the lock is missing or does not cover the inventory
+    #[arg(long, global = true)]
+    pub locked: bool,
+    /// Ask for the password that sudo wants (without a terminal: read it from the first line of stdin)
+    #[arg(long, global = true)]
+    pub ask_sudo_password: bool,
+}

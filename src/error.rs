@@ -124,6 +124,12 @@ impl Failure {
         &self.0.evidence
     }
 
+    /// The report with source positions, where there is one.
+    #[must_use]
+    pub fn diagnostic(&self) -> Option<&miette::Report> {
+        self.0.report.as_ref()
+    }
+
     /// What to do.
     #[must_use]
     pub fn remedy(&self) -> Option<&str> {

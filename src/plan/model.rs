@@ -57,6 +57,22 @@ impl Counts {
     pub fn changes(&self) -> usize {
         self.create + self.update + self.delete + self.run + self.deferred
     }
+
+    /// Counts one verdict.
+    pub fn add(&mut self, verdict: &Verdict) {
+        use crate::want::Act;
+        match verdict {
+            Verdict::Settled(_) => self.settled += 1,
+            Verdict::Blocked { .. } => self.blocked += 1,
+            Verdict::Deferred { .. } => self.deferred += 1,
+            Verdict::Change(change) => match change.act {
+                Act::Create => self.create += 1,
+                Act::Update => self.update += 1,
+                Act::Delete => self.delete += 1,
+                Act::Run | Act::Start | Act::Restart => self.run += 1,
+            },
+        }
+    }
 }
 
 impl PlannedStep {
@@ -77,21 +93,10 @@ impl Plan {
     /// The tally.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        use crate::want::Act;
-        let mut c = Counts::default();
+        let mut counts = Counts::default();
         for item in self.steps.iter().flat_map(|s| &s.items) {
-            match &item.verdict {
-                Verdict::Settled(_) => c.settled += 1,
-                Verdict::Blocked { .. } => c.blocked += 1,
-                Verdict::Deferred { .. } => c.deferred += 1,
-                Verdict::Change(change) => match change.act {
-                    Act::Create => c.create += 1,
-                    Act::Update => c.update += 1,
-                    Act::Delete => c.delete += 1,
-                    Act::Run | Act::Start | Act::Restart => c.run += 1,
-                },
-            }
+            counts.add(&item.verdict);
         }
-        c
+        counts
     }
 }

@@ -1,1 +1,26 @@
-//! Subscribers: plan text, JSON, live, plain, summary. The only module that prints.
+//! Subscribers: what a person or a program sees of plans, events and states. The only module that prints.
+//!
+//! Data goes to stdout, talk to stderr. Text and JSON are made from the same values, so they cannot disagree.
+
+mod explain;
+mod face;
+mod failure;
+mod json;
+mod lines;
+mod live;
+mod options;
+mod output;
+mod plan;
+mod prompt;
+mod reporter;
+mod status;
+mod style;
+mod summary;
+mod tally;
+
+pub use json::plan as plan_json;
+pub use options::{Format, Options};
+pub use output::exit_on_panic;
+pub use plan::plan_text;
+pub use reporter::Reporter;
+pub use status::{CertificateStatus, EtcdStatus, LinkStatus, NodeStatus, Status};

@@ -1,0 +1,197 @@
+//! The reporter: what verbs talk to. A thread of its own owns the streams and turns events into lines, bars or JSON
+//! lines, so that no connection ever waits for a terminal.
+
+use super::output::Output;
+use super::{Format, Options, explain, face::Face, failure, json, plan, status::Status, summary, tally::Tally};
+use crate::error::{Failure, Result};
+use crate::exec::{Event, EventKind, Sink};
+use crate::plan::Plan;
+use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// Everything that a verb shows goes through here. Cheap to clone, usable from any task.
+#[derive(Clone)]
+pub struct Reporter(Arc<Shared>);
+
+struct Shared {
+    options: Options,
+    started: Instant,
+    queue: Sender<Message>,
+    thread: Option<JoinHandle<()>>,
+    /// Whether anything went to stdout: decides who writes the document that `--json` promises.
+    told: AtomicBool,
+}
+
+/// What the thread is asked to do, in order.
+pub(super) enum Message {
+    Event(Event),
+    /// To stdout.
+    Data(String),
+    /// To stderr.
+    Talk(String),
+    /// Bars away; answered with what was counted so far, once all before it was written.
+    Settle(Sender<Tally>),
+    Close,
+}
+
+impl Reporter {
+    /// A reporter on the process's own streams.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        failure::install(options.colour_talk);
+        let face = Face::of(&options);
+        let output = Output::process(face.bars());
+        Self::with(options, face, output)
+    }
+
+    pub(super) fn with(options: Options, face: Face, output: Output) -> Self {
+        let (queue, inbox) = mpsc::channel();
+        let thread = Some(std::thread::spawn(move || listen(&inbox, face, output)));
+        Self(Arc::new(Shared { options, started: Instant::now(), queue, thread, told: AtomicBool::new(false) }))
+    }
+
+    /// What was asked for.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    /// Where events go; never waits.
+    #[must_use]
+    pub fn sink(&self) -> Sink {
+        let (queue, started) = (self.0.queue.clone(), self.0.started);
+        Sink::new(move |kind: EventKind| {
+            let at = started.elapsed().as_secs_f64();
+            queue.send(Message::Event(Event { at, kind })).ok();
+        })
+    }
+
+    /// Text for stdout, as it is: a kubeconfig, a completion script.
+    pub fn data(&self, text: impl Into<String>) {
+        self.0.told.store(true, Ordering::Relaxed);
+        self.0.queue.send(Message::Data(text.into())).ok();
+    }
+
+    /// The document for stdout under `--json`.
+    pub fn document(&self, value: &Value) {
+        self.data(format!("{value:#}\n"));
+    }
+
+    /// A line (or lines) for people, on stderr.
+    pub fn talk(&self, line: &str) {
+        self.0.queue.send(Message::Talk(format!("{line}\n"))).ok();
+    }
+
+    /// A plan that is the whole answer (`homectl plan`), in the form that was asked for.
+    pub fn show_plan(&self, plan: &Plan) {
+        match self.options().format {
+            Format::Json => self.document(&json::plan(plan)),
+            Format::Text | Format::Events => self.propose(plan),
+        }
+    }
+
+    /// A plan that is about to run: shown now, except under `--json`, where it is part of the closing document.
+    pub fn propose(&self, plan: &Plan) {
+        self.settle();
+        let options = self.options();
+        match options.format {
+            Format::Text => self.data(plan::plan_text(plan, options.verbose, options.colour)),
+            Format::Events => self.data(format!("{}\n", json::plan_event(plan))),
+            Format::Json => {}
+        }
+    }
+
+    /// Closes a run: bars away, the summary on stderr; under `--json` the plan and what became of it on stdout.
+    pub fn finish(&self, plan: &Plan) {
+        let tally = self.settle();
+        if self.options().format == Format::Json {
+            self.document(&json::run(plan, &tally));
+        }
+        if self.options().format != Format::Events {
+            self.talk(&summary::summary_text(plan, &tally, self.options().colour_talk));
+        }
+    }
+
+    /// What is true now.
+    pub fn status(&self, status: &Status) {
+        self.settle();
+        match self.options().format {
+            Format::Text => self.data(status.text(self.options().colour)),
+            Format::Json => self.document(&status.json()),
+            Format::Events => self.data(format!("{}\n", status.json())),
+        }
+    }
+
+    /// The exit codes, or one of them.
+    pub fn explain(&self, code: Option<u8>) -> Result<()> {
+        match self.options().format {
+            Format::Text => self.data(explain::text(code)?),
+            Format::Json | Format::Events => self.document(&explain::json(code)?),
+        }
+        Ok(())
+    }
+
+    /// A failure that ends the verb: to stderr, and under `--json` as the document when there was none yet.
+    /// Returns the exit code.
+    #[must_use]
+    pub fn failure(&self, failure: &Failure) -> u8 {
+        self.settle();
+        if self.options().format == Format::Json && !self.0.told.load(Ordering::Relaxed) {
+            self.document(&failure::json(failure));
+        }
+        self.talk(&failure::text(failure, self.options().colour_talk));
+        failure.exit_code()
+    }
+
+    /// Asks on stderr, after everything that was said before.
+    pub(super) fn ask(&self, question: String) {
+        self.settle();
+        self.0.queue.send(Message::Talk(question)).ok();
+    }
+
+    /// Bars away, all before this written; what was counted so far.
+    fn settle(&self) -> Tally {
+        let (answer, done) = mpsc::channel();
+        self.0.queue.send(Message::Settle(answer)).ok();
+        done.recv().unwrap_or_default()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.queue.send(Message::Close).ok();
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}
+
+/// The thread: one message after the other; between them the bars' seconds go on.
+fn listen(inbox: &Receiver<Message>, mut face: Face, mut output: Output) {
+    let mut tally = Tally::default();
+    loop {
+        let message = match face.tick() {
+            Some(interval) => inbox.recv_timeout(interval),
+            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match message {
+            Ok(Message::Event(event)) => {
+                tally.hear(&event);
+                face.hear(&event, &mut output);
+            }
+            Ok(Message::Data(text)) => output.data(&text),
+            Ok(Message::Talk(text)) => output.talk(&text),
+            Ok(Message::Settle(answer)) => {
+                face.pause();
+                answer.send(tally.clone()).ok();
+            }
+            Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => face.redraw(),
+        }
+    }
+    face.pause();
+}

@@ -1,0 +1,176 @@
+//! `homectl status`: what is true now, as a table and as JSON.
+
+use super::json::FORMAT;
+use super::style::{Paint, clean, table};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Certificates with fewer days than this are pointed at.
+const SOON: i64 = 30;
+
+/// Everything that status shows. A part that could not be looked at is an `Err` with what was seen.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Status {
+    pub cluster: String,
+    /// The version that the inventory asks for, `1.36.3`.
+    pub kubernetes: String,
+    /// In order of node numbers.
+    pub nodes: Vec<NodeStatus>,
+    pub certificates: Vec<CertificateStatus>,
+    pub links: Vec<LinkStatus>,
+    pub etcd: Vec<EtcdStatus>,
+    /// What could not be looked at: where, and what was seen.
+    pub unknown: Vec<(String, String)>,
+}
+
+/// One machine.
+#[derive(Debug, Clone, Serialize)]
+pub struct NodeStatus {
+    pub name: String,
+    /// `control-plane` or `worker`.
+    pub role: String,
+    /// The kubelet's version; `None` when the API does not know the node.
+    pub version: Option<String>,
+    /// The node's Ready condition; `None` when unknown.
+    pub ready: Option<bool>,
+    /// Why it is not ready, as the API says it.
+    pub reason: String,
+    /// Overlay address.
+    pub overlay: String,
+    /// Whether SSH answered.
+    pub reachable: bool,
+}
+
+/// One certificate on one machine.
+#[derive(Debug, Clone, Serialize)]
+pub struct CertificateStatus {
+    pub node: String,
+    pub path: String,
+    pub subject: String,
+    /// Negative once it has run out.
+    pub days_left: i64,
+}
+
+/// What one machine knows of its WireGuard peer.
+#[derive(Debug, Clone, Serialize)]
+pub struct LinkStatus {
+    pub node: String,
+    pub peer: String,
+    /// Seconds since the last handshake; `None`: never.
+    pub handshake: Option<u64>,
+}
+
+/// One etcd member.
+#[derive(Debug, Clone, Serialize)]
+pub struct EtcdStatus {
+    pub member: String,
+    pub healthy: bool,
+    pub leader: bool,
+    pub learner: bool,
+    /// Bytes.
+    pub db_size: u64,
+}
+
+impl Status {
+    /// For people.
+    #[must_use]
+    pub fn text(&self, colour: bool) -> String {
+        let paint = Paint(colour);
+        let mut out = paint.bold(&format!("Cluster {}, Kubernetes {}", self.cluster, self.kubernetes)) + "\n\n";
+        section(&mut out, paint, "Nodes", &["name", "role", "version", "ready", "overlay", "ssh"], self.nodes.iter().map(node).collect());
+        section(&mut out, paint, "etcd", &["member", "health", "role", "size"], self.etcd.iter().map(etcd).collect());
+        section(&mut out, paint, "Overlay (seconds since the last handshake)", &["node"], links(&self.links));
+        section(&mut out, paint, "Certificates", &["node", "days", "path", "subject"], self.certificates.iter().map(certificate).collect());
+        let unknown = self.unknown.iter().map(|(place, seen)| vec![place.clone(), clean(seen).into_owned()]).collect();
+        section(&mut out, paint, "Could not be looked at", &[], unknown);
+        out.truncate(out.trim_end().len());
+        out + "\n"
+    }
+
+    /// For programs.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let unknown: Vec<Value> = self.unknown.iter().map(|(place, seen)| json!({ "place": place, "seen": seen })).collect();
+        json!({
+            "format": FORMAT,
+            "cluster": self.cluster,
+            "kubernetes": self.kubernetes,
+            "nodes": self.nodes,
+            "etcd": self.etcd,
+            "links": self.links,
+            "certificates": self.certificates,
+            "unknown": unknown,
+        })
+    }
+}
+
+fn section(out: &mut String, paint: Paint, title: &str, head: &[&str], body: Vec<Vec<String>>) {
+    if body.is_empty() {
+        return;
+    }
+    *out += &paint.bold(title);
+    out.push('\n');
+    let mut rows = Vec::with_capacity(body.len() + 1);
+    if head.len() > 1 {
+        rows.push(head.iter().map(ToString::to_string).collect());
+    }
+    rows.extend(body);
+    for line in table(&rows) {
+        *out += &format!("  {line}\n");
+    }
+    out.push('\n');
+}
+
+fn node(n: &NodeStatus) -> Vec<String> {
+    let ready = match (n.ready, n.reason.as_str()) {
+        (Some(true), _) => "yes".into(),
+        (Some(false), "") => "no".into(),
+        (Some(false), reason) => format!("no: {}", clean(reason)),
+        (None, _) => "unknown".into(),
+    };
+    let version = n.version.clone().unwrap_or_else(|| "-".into());
+    let ssh = if n.reachable { "ok" } else { "unreachable" };
+    vec![n.name.clone(), n.role.clone(), version, ready, n.overlay.clone(), ssh.into()]
+}
+
+fn etcd(m: &EtcdStatus) -> Vec<String> {
+    let role = match (m.leader, m.learner) {
+        (true, _) => "leader",
+        (_, true) => "learner",
+        _ => "follower",
+    };
+    let health = if m.healthy { "healthy" } else { "UNHEALTHY" };
+    vec![m.member.clone(), health.into(), role.into(), super::style::megabytes(m.db_size)]
+}
+
+fn certificate(c: &CertificateStatus) -> Vec<String> {
+    let days = match c.days_left {
+        d if d < 0 => format!("EXPIRED {} ago", -d),
+        d if d < SOON => format!("{d} soon"),
+        d => d.to_string(),
+    };
+    vec![c.node.clone(), days, c.path.clone(), clean(&c.subject).into_owned()]
+}
+
+/// A square: rows look, columns are looked at.
+fn links(links: &[LinkStatus]) -> Vec<Vec<String>> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in links.iter().flat_map(|l| [l.node.as_str(), l.peer.as_str()]) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let cell = |row: &str, column: &str| match links.iter().find(|l| l.node == row && l.peer == column) {
+        Some(LinkStatus { handshake: Some(seconds), .. }) => seconds.to_string(),
+        Some(LinkStatus { handshake: None, .. }) => "never".into(),
+        None => "-".to_owned(),
+    };
+    let mut rows = vec![std::iter::once(String::new()).chain(names.iter().map(ToString::to_string)).collect::<Vec<_>>()];
+    for row in &names {
+        rows.push(std::iter::once((*row).to_owned()).chain(names.iter().map(|column| cell(row, column))).collect());
+    }
+    rows
+}
