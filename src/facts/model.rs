@@ -73,6 +73,8 @@ pub struct Facts {
     pub listening: BTreeSet<u16>,
     /// Values of the host's settings that a kubelet cares about, by dotted key.
     pub sysctls: BTreeMap<String, String>,
+    /// Those of the settings we care about that root cannot write here (they belong to a container's host), by dotted key.
+    pub locked_sysctls: BTreeSet<String>,
     /// Name of the homectl cluster recorded on the machine, if any.
     pub cluster: Option<String>,
     /// The node's name recorded with it.

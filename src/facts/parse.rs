@@ -54,6 +54,7 @@ pub fn parse(reply: &str) -> Result<Facts, String> {
             .filter_map(|w| w.split_once(':'))
             .map(|(k, v)| (k.replace('/', "."), v.to_owned()))
             .collect(),
+        locked_sysctls: get("locked_sysctl").split_whitespace().map(|k| k.replace('/', ".")).collect(),
         cluster: Some(get("cluster").to_owned()).filter(|c| !c.is_empty()),
         cluster_node: Some(get("cluster_node").to_owned()).filter(|c| !c.is_empty()),
         etcd_data: get("etcd_data") == "yes",
@@ -98,7 +99,7 @@ fn upstreams(resolv: &str, resolved: &str, docker: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    const REPLY: &str = "os.PRETTY_NAME=Debian GNU/Linux 13 (trixie)\nos.VERSION_ID=13\nos.ID=debian\nmachine=x86_64\nkernel=6.18\nhostname=debian\nmachine_id=abc\ncontainer=docker\ninit=systemd\ncgroup=tmpfs\nmemory_controller=yes\ncaps=000001fffeffffff\ncontainer_sysctl=kernel/panic:0 vm/overcommit_memory:1 \nresolv=127.0.0.11 \nresolved=\ndocker_upstream=host(172.31.0.2)\nsearch=\nhosts=yes\nmemory_kib=24000000\nfree./=1000\nfree./opt=900\naddr.eth0=198.18.0.11\nclock=1795000000\netcd_cluster_id=\nlisten=0016\nforeign.k3s=/etc/systemd/system/k3s.service (active)\nend=yes\n";
+    const REPLY: &str = "os.PRETTY_NAME=Debian GNU/Linux 13 (trixie)\nos.VERSION_ID=13\nos.ID=debian\nmachine=x86_64\nkernel=6.18\nhostname=debian\nmachine_id=abc\ncontainer=docker\ninit=systemd\ncgroup=tmpfs\nmemory_controller=yes\ncaps=000001fffeffffff\ncontainer_sysctl=kernel/panic:0 vm/overcommit_memory:1 \nlocked_sysctl=vm/panic_on_oom \nresolv=127.0.0.11 \nresolved=\ndocker_upstream=host(172.31.0.2)\nsearch=\nhosts=yes\nmemory_kib=24000000\nfree./=1000\nfree./opt=900\naddr.eth0=198.18.0.11\nclock=1795000000\netcd_cluster_id=\nlisten=0016\nforeign.k3s=/etc/systemd/system/k3s.service (active)\nend=yes\n";
 
     #[test]
     fn a_container_of_the_lab() {
@@ -111,6 +112,7 @@ mod tests {
         assert_eq!(f.listening.iter().copied().collect::<Vec<_>>(), [22]);
         assert_eq!(f.foreign[0].what, "k3s");
         assert_eq!(f.sysctls["vm.overcommit_memory"], "1");
+        assert!(f.locked_sysctls.contains("vm.panic_on_oom") && f.locked_sysctls.len() == 1);
         assert_eq!(f.free_kib["/opt"], 900);
     }
 

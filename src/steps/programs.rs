@@ -1,0 +1,68 @@
+//! The programs of a node: all of them in the store, before any service is touched.
+//!
+//! Links are switched in the step of the service that runs them ([`links`]), so that a node's kubelet does not come
+//! up in a new version before its turn. Only programs that no service of ours runs are linked here.
+
+use super::{Ctx, Step};
+use crate::cluster::{Component, Policy};
+use crate::error::{Failure, Result};
+use crate::want::{Dir, Link, Program, Want};
+
+/// Where the links to current programs lie; on the `PATH` of what needs them.
+pub(super) const BIN: &str = "/opt/homectl/bin";
+
+/// Where container engines look for CNI plugins.
+pub(super) const CNI_BIN: &str = "/opt/cni/bin";
+
+pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
+    let mut wants = Vec::new();
+    for component in components(ctx) {
+        wants.push(Want::Program(program(ctx, component)?));
+    }
+    if ctx.node.is_control_plane() {
+        wants.extend(links(ctx, Component::Kubectl, None)?);
+    }
+    wants.extend([Want::Dir(Dir::new("/opt/cni")), Want::Dir(Dir::new(CNI_BIN))]);
+    let plugins = program(ctx, Component::CniPlugins)?;
+    let folder = plugins.folder();
+    wants.extend(plugins.names().map(|name| Want::Link(Link::new(format!("{CNI_BIN}/{name}"), format!("{folder}/{name}")))));
+    Ok(Some(Step { id: ctx.id("programs"), title: "programs in the store".into(), after: Vec::new(), wants, ready: None, rolling: None }))
+}
+
+/// What a node needs, in the order of the lock.
+fn components(ctx: &Ctx) -> impl Iterator<Item = Component> {
+    let control_plane = ctx.node.is_control_plane();
+    let router = ctx.cluster.network.policy == Policy::KubeRouter;
+    Component::ALL.into_iter().filter(move |component| match component {
+        Component::KubeApiserver | Component::KubeControllerManager | Component::KubeScheduler | Component::Kubectl | Component::Etcd => {
+            control_plane
+        }
+        Component::Kubelet | Component::KubeProxy | Component::Containerd | Component::Runc | Component::CniPlugins => true,
+        Component::KubeRouter => router,
+    })
+}
+
+/// `/opt/homectl/bin/NAME` for each program of `component`; repointing one restarts `unit`.
+///
+/// # Errors
+/// The lock does not have the component for this node's architecture.
+pub(super) fn links(ctx: &Ctx, component: Component, unit: Option<&str>) -> Result<Vec<Want>> {
+    let program = program(ctx, component)?;
+    let link = |name: &str| {
+        let link = Link::new(format!("{BIN}/{name}"), format!("../store/{}/{name}", program.artifact.sha256));
+        Want::Link(unit.into_iter().fold(link, Link::restarts))
+    };
+    Ok(program.names().map(link).collect())
+}
+
+fn program(ctx: &Ctx, component: Component) -> Result<Program> {
+    let Some(arch) = ctx.facts.arch.or(ctx.node.arch) else {
+        return Err(Failure::refused(format!("the architecture “{}” has no upstream programs", ctx.facts.machine))
+            .help("amd64 and arm64 machines can be nodes"));
+    };
+    let Some(artifact) = ctx.cluster.programs.get(component, arch) else {
+        return Err(Failure::refused(format!("the lock has no {component} for {arch}")).help("resolve it again: homectl lock"));
+    };
+    let version = ctx.cluster.programs.versions.get(&component).cloned().unwrap_or_default();
+    Ok(Program { component, version, artifact: artifact.clone() })
+}
