@@ -1,5 +1,22 @@
-//! The Kubernetes API over an SSH channel.
+//! The Kubernetes API over an SSH channel: a thin client, what it serves, and evidence that things are up.
+//!
+//! Errors are [`ApiError`]s with the API's own status, reason and message. Calls are tried again where that can help;
+//! none takes longer than a minute and a half.
 
+mod api;
 mod condition;
+mod error;
+mod nodes;
+mod objects;
+mod resource;
+mod settle;
+mod tunnel;
+mod workload;
 
+pub use api::{Api, ApiCounters, FIELD_MANAGER};
 pub use condition::Condition;
+pub use error::ApiError;
+pub use nodes::NodeStatus;
+pub use objects::Propagation;
+pub use resource::{Resource, split};
+pub use tunnel::{Credentials, SERVER_NAME, Target};

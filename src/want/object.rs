@@ -1,10 +1,23 @@
 //! An object in the Kubernetes API, applied server-side by the field manager `homectl`.
+//!
+//! The truth about what applying would change is the API server's own dry run ([`Seen::Applied`]); the comparison here
+//! is only allowed to say *settled* where that is certain, so that a settled object costs no request of its own.
 
+mod dropped;
+mod quantity;
+mod show;
+mod subset;
+mod taints;
+
+use super::file::unified;
 use super::{Act, Change, Impact, Run, Seen, Verdict, Want};
 use serde_json::Value;
+use std::fmt;
+
+pub use taints::{TAINTS, merged as merged_taints};
 
 /// One object of an add-on.
-#[derive(Debug, Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Object {
     /// The add-on it belongs to.
     pub addon: String,
@@ -19,36 +32,119 @@ pub struct Object {
     pub present: bool,
 }
 
+/// Without the manifest: it may hold secrets.
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Object({}, present: {})", self.addr(), self.present)
+    }
+}
+
+/// For people: `Deployment kube-system/coredns`.
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = if self.namespace.is_empty() { String::new() } else { format!("{}/", self.namespace) };
+        write!(f, "{} {place}{}", self.kind, self.name)
+    }
+}
+
 impl Object {
-    pub(super) fn addr(&self) -> String {
+    /// Stable address: `object:apps/v1:Deployment:kube-system/coredns`.
+    #[must_use]
+    pub fn addr(&self) -> String {
         let place = if self.namespace.is_empty() { String::new() } else { format!("{}/", self.namespace) };
         format!("object:{}:{}:{place}{}", self.api_version, self.kind, self.name)
     }
 
+    /// Whether the live object may differ from this one in a field that matters: `true` asks for a dry run,
+    /// `false` is certain.
+    #[must_use]
+    pub fn suspects(&self, live: &Value) -> bool {
+        !self.differences(live).is_empty()
+    }
+
+    /// The manifest as lines of YAML that may be shown: contents of Secrets as digests.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        unified("", &show::yaml(&self.manifest))
+    }
+
+    /// Reset ends the whole API, and a node's own object is its kubelet's.
     pub(super) fn absent(&self) -> Option<Want> {
-        Some(Want::Object(Self { present: false, ..self.clone() }))
+        (self.kind != "Node").then(|| Want::Object(Self { present: false, ..self.clone() }))
     }
 
     pub(super) fn diff(&self, seen: &Seen) -> Verdict {
-        let live = match seen {
-            Seen::NoApi(why) if self.present => {
-                return Verdict::Deferred { why: why.clone(), change: self.change(Act::Create, "applied once the API is up") };
+        if self.present { self.diff_present(seen) } else { self.diff_absent(seen) }
+    }
+
+    fn diff_present(&self, seen: &Seen) -> Verdict {
+        match seen {
+            Seen::NoApi(why) => {
+                let change = self.change(Act::Create, "applied once the API is up").lines(self.lines());
+                Verdict::Deferred { why: why.clone(), change }
             }
-            Seen::NoApi(why) => return Verdict::Settled(why.clone()),
-            Seen::Object(live) => live,
-            other => return Verdict::unseen(format!("unexpected observation {other:?}")),
-        };
-        match (live, self.present) {
-            (None, true) => Verdict::Change(self.change(Act::Create, "missing")),
-            (None, false) => Verdict::Settled("absent".into()),
-            (Some(_), false) => Verdict::Change(self.change(Act::Delete, "no longer in the inventory").impact(Impact::Disruptive)),
-            (Some(live), true) => {
-                let lines = differences(&self.manifest, live);
+            Seen::Object(None) if self.kind == "Node" => {
+                let change = self.change(Act::Update, "labels and taints").lines(self.lines());
+                Verdict::Deferred { why: "the node registers itself once its kubelet runs".into(), change }
+            }
+            Seen::Object(None) => Verdict::Change(self.change(Act::Create, "missing").lines(self.lines())),
+            Seen::Object(Some(live)) | Seen::Applied { live, .. } if !live["metadata"]["deletionTimestamp"].is_null() => {
+                Verdict::Blocked { why: format!("{self} is being deleted"), help: show::finalizers(live) }
+            }
+            Seen::Object(Some(live)) => {
+                let lines = self.differences(live);
                 if lines.is_empty() {
                     return Verdict::Settled("every field as wanted".into());
                 }
-                Verdict::Change(self.change(Act::Update, "fields differ").lines(lines))
+                Verdict::Change(self.change(Act::Update, self.why_update(live)).lines(lines))
             }
+            Seen::Applied { live, after } => {
+                let mut lines = unified(&show::yaml(live), &show::yaml(after));
+                lines.extend(taints::differences(&self.manifest, live));
+                if lines.is_empty() {
+                    return Verdict::Settled("the API says that applying it changes nothing".into());
+                }
+                Verdict::Change(self.change(Act::Update, self.why_update(live)).lines(lines))
+            }
+            Seen::Refused(why) => Verdict::Blocked {
+                why: format!("the API would refuse {self}: {why}"),
+                help: "mend the manifest; where the API says that a field is immutable, delete the object by hand once: homectl never \
+                       deletes in order to change"
+                    .into(),
+            },
+            other => Verdict::unseen(format!("unexpected observation {other:?}")),
+        }
+    }
+
+    fn diff_absent(&self, seen: &Seen) -> Verdict {
+        match seen {
+            Seen::NoApi(why) => Verdict::Settled(why.clone()),
+            Seen::Object(None) => Verdict::Settled("absent".into()),
+            Seen::Object(Some(_)) | Seen::Applied { .. } => {
+                let impact = match self.kind.as_str() {
+                    "Namespace" | "CustomResourceDefinition" | "PersistentVolume" | "PersistentVolumeClaim" => Impact::Irreversible,
+                    _ => Impact::Disruptive,
+                };
+                Verdict::Change(self.change(Act::Delete, "no longer in the inventory").impact(impact))
+            }
+            other => Verdict::unseen(format!("unexpected observation {other:?}")),
+        }
+    }
+
+    fn differences(&self, live: &Value) -> Vec<String> {
+        let mut lines: Vec<String> = subset::differences(&self.manifest, live).into_iter().map(|d| show::line(&self.kind, &d)).collect();
+        lines.extend(dropped::paths(&self.manifest, live).into_iter().map(|path| format!("{path}: dropped")));
+        lines.extend(taints::differences(&self.manifest, live));
+        lines
+    }
+
+    fn why_update(&self, live: &Value) -> &'static str {
+        if self.kind == "Node" {
+            "labels or taints differ"
+        } else if dropped::is_ours(live) {
+            "fields differ"
+        } else {
+            "exists, but not by homectl: taken over"
         }
     }
 
@@ -57,35 +153,11 @@ impl Object {
     }
 }
 
-/// Every field of `wanted` that `live` does not have with that value, as `path: live → wanted`.
-fn differences(wanted: &Value, live: &Value) -> Vec<String> {
-    let mut lines = Vec::new();
-    walk(wanted, live, "", &mut lines);
-    lines
+/// Whether homectl applied this live object (a controller's copy of one of ours has our labels, but not our hand).
+#[must_use]
+pub fn is_ours(live: &Value) -> bool {
+    dropped::is_ours(live)
 }
 
-fn walk(wanted: &Value, live: &Value, path: &str, lines: &mut Vec<String>) {
-    match (wanted, live) {
-        (Value::Object(w), Value::Object(l)) => {
-            for (key, value) in w {
-                walk(value, l.get(key).unwrap_or(&Value::Null), &format!("{path}.{key}"), lines);
-            }
-        }
-        (Value::Array(w), Value::Array(l)) if w.len() == l.len() => {
-            for (i, (a, b)) in w.iter().zip(l).enumerate() {
-                walk(a, b, &format!("{path}[{i}]"), lines);
-            }
-        }
-        (w, l) if w == l || (l.is_null() && is_empty(w)) => {}
-        (w, l) => lines.push(format!("{}: {l} → {w}", path.trim_start_matches('.'))),
-    }
-}
-
-fn is_empty(v: &Value) -> bool {
-    match v {
-        Value::Null => true,
-        Value::Object(o) => o.is_empty(),
-        Value::Array(a) => a.is_empty(),
-        _ => false,
-    }
-}
+#[cfg(test)]
+mod tests;

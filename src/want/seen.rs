@@ -79,6 +79,13 @@ pub enum Seen {
     Guard(GuardSeen),
     /// The live object, or nothing.
     Object(Option<serde_json::Value>),
+    /// The live object, and what the API server says applying ours would make of it.
+    Applied {
+        live: serde_json::Value,
+        after: serde_json::Value,
+    },
+    /// The API server says that it would refuse ours: why.
+    Refused(String),
     /// There is no API yet.
     NoApi(String),
     /// The want holds as a whole group was found settled by digest.

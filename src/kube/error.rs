@@ -1,0 +1,132 @@
+//! What a call to the API can come back with, other than an answer.
+
+use std::fmt::Write as _;
+
+/// Why a call to the API failed. Each says what was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApiError {
+    /// The API server answered with an error.
+    Status {
+        /// HTTP status.
+        code: u16,
+        /// The API's word for it: `NotFound`, `Conflict`, `Invalid`, …; may be empty.
+        reason: String,
+        message: String,
+        /// `field: what is wrong with it`.
+        causes: Vec<String>,
+        /// Seconds after which it wants to be asked again; 0 where it did not say.
+        retry_after: u32,
+    },
+    /// The connection broke, or none came about.
+    Lost { seen: String },
+    /// No answer in the time given.
+    Timeout { seconds: u64, call: String },
+    /// An answer that is not what the API promises.
+    Garbled { call: String, seen: String },
+}
+
+impl ApiError {
+    /// The object, or its kind, does not exist.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Status { code: 404, .. })
+    }
+
+    /// The object was changed by somebody else in between.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Status { code: 409, .. })
+    }
+
+    /// The API server judged the object and refused it: asking again will not help.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Status { code: 400 | 403 | 405 | 413 | 415 | 422, .. }) && !self.is_transient()
+    }
+
+    /// Worth another try: overload, a server on its way up or down, a broken connection, a webhook without an endpoint yet.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Status { code: 429 | 502 | 503 | 504, .. } | Self::Lost { .. } | Self::Timeout { .. } => true,
+            Self::Status { code: 500, message, .. } => !message.contains("field not declared in schema"),
+            Self::Status { code: 403, message, .. } => message.contains("being terminated"),
+            Self::Status { .. } | Self::Garbled { .. } => false,
+        }
+    }
+
+    /// From what the kube crate says about `call`.
+    pub(super) fn from_kube(call: &str, error: &::kube::Error) -> Self {
+        match error {
+            ::kube::Error::Api(status) => {
+                let details = status.details.as_ref();
+                let causes = details.map(|d| &d.causes).into_iter().flatten();
+                Self::Status {
+                    code: status.code,
+                    reason: status.reason.clone(),
+                    message: status.message.clone(),
+                    causes: causes.map(|c| format!("{}: {}", c.field, c.message)).collect(),
+                    retry_after: details.map_or(0, |d| d.retry_after_seconds),
+                }
+            }
+            ::kube::Error::FromUtf8(e) => Self::Garbled { call: call.into(), seen: e.to_string() },
+            other => Self::Lost { seen: chain(other) },
+        }
+    }
+}
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Status { code, reason, message, .. } if reason.is_empty() => write!(f, "{message} ({code})"),
+            Self::Status { code, reason, message, .. } => write!(f, "{message} ({code} {reason})"),
+            Self::Lost { seen } => write!(f, "the connection to the API broke: {seen}"),
+            Self::Timeout { seconds, call } => write!(f, "no answer from the API within {seconds} s: {call}"),
+            Self::Garbled { call, seen } => write!(f, "the API's answer to {call} cannot be read: {seen}"),
+        }
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+/// An error and its sources on one line, each said once.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(e) = next {
+        let said = e.to_string();
+        if !text.contains(&said) {
+            let _ = write!(text, ": {said}");
+        }
+        next = e.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(code: u16, message: &str) -> ApiError {
+        ApiError::Status { code, reason: String::new(), message: message.into(), causes: Vec::new(), retry_after: 0 }
+    }
+
+    #[test]
+    fn what_is_worth_another_try() {
+        let table = [
+            (status(429, "too many requests"), true),
+            (status(503, "apiserver is shutting down"), true),
+            (status(500, "failed calling webhook \"x\": no endpoints available"), true),
+            (status(500, "failed to create typed patch object: .spec.x: field not declared in schema"), false),
+            (status(403, "unable to create new content in namespace x because it is being terminated"), true),
+            (status(403, "forbidden: User \"x\" cannot patch"), false),
+            (status(404, "not found"), false),
+            (status(409, "the object has been modified"), false),
+            (status(422, "field is immutable"), false),
+            (ApiError::Lost { seen: "eof".into() }, true),
+        ];
+        for (error, expected) in table {
+            assert_eq!(error.is_transient(), expected, "{error}");
+        }
+    }
+}
