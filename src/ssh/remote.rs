@@ -40,6 +40,15 @@ pub enum RemoteError {
     /// The lock is held by somebody else; `holder` is what they wrote about themselves.
     #[error("another run holds the machine: {holder}")]
     Locked { holder: String },
+    /// The host could not open the connection that was asked for.
+    #[error("no way from the machine to {to}: {seen}")]
+    Tunnel { to: String, seen: String },
+    /// A file did not get to the host; `seen` are the words of the program that wrote it.
+    #[error("the upload to {to} failed: {seen}")]
+    Upload { to: String, seen: String },
+    /// Something is missing on the operator's own computer: a key file, `known_hosts`, a password.
+    #[error("{seen}")]
+    Local { seen: String },
     /// A script did not end in the time given.
     #[error("no end after {seconds} s; last line seen: {last}")]
     Timeout { seconds: u64, last: String },
