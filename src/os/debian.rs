@@ -6,14 +6,16 @@ use crate::facts::{Facts, WireGuard};
 pub(super) struct Debian;
 
 impl Os for Debian {
-    fn packages(&self, facts: &Facts, control_plane: bool) -> Vec<String> {
-        let mut names = vec!["ca-certificates", "conntrack", "haproxy", "ipset", "iptables", "nftables", "wireguard-tools"];
+    fn packages(&self, facts: &Facts, _control_plane: bool) -> Vec<String> {
+        let mut names = vec!["ca-certificates", "haproxy", "ipset", "iproute2", "iptables", "nftables", "openssl", "wireguard-tools"];
         if facts.wireguard == WireGuard::UserSpace {
             names.push("wireguard-go");
         }
-        if control_plane {
-            names.push("openssl");
+        // A container uses its host's modules.
+        if facts.container == "none" {
+            names.push("kmod");
         }
+        names.sort_unstable();
         names.into_iter().map(str::to_owned).collect()
     }
 

@@ -1,13 +1,117 @@
-//! Not here yet: base.
+//! What everything else stands on: directories, the record of whose machine this is, kernel settings, `/etc/hosts`,
+//! the cluster's CA certificate.
 
+use super::kubeconfig::CA;
 use super::{Ctx, Step};
+use crate::cluster::Policy;
 use crate::error::Result;
+use crate::template::{context, render};
+use crate::want::{Dir, File, Guard, Module, Sysctl, Want};
 
-#[expect(clippy::unnecessary_wraps, reason = "one shape for all steps")]
-pub(super) fn step(_: &Ctx) -> Result<Option<Step>> {
-    Ok(None)
+/// Kernel settings that the kubelet insists on (`protectKernelDefaults`).
+const KUBELET: [(&str, &str); 6] = [
+    ("kernel.keys.root_maxbytes", "25000000"),
+    ("kernel.keys.root_maxkeys", "1000000"),
+    ("kernel.panic", "10"),
+    ("kernel.panic_on_oops", "1"),
+    ("vm.overcommit_memory", "1"),
+    ("vm.panic_on_oom", "0"),
+];
+
+/// A home machine with a dozen pods runs out of the kernel's 128 watchers.
+const INOTIFY: [(&str, &str); 2] = [("fs.inotify.max_user_instances", "8192"), ("fs.inotify.max_user_watches", "1048576")];
+
+pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
+    let mut wants = directories();
+    wants.push(Want::File(File::text("/etc/homectl/cluster", record(ctx)?)));
+    wants.extend(kernel(ctx)?);
+    wants.push(hosts()?);
+    wants.push(Want::File(certificate_authority(ctx)));
+    Ok(Some(Step {
+        id: ctx.id("base"),
+        title: "directories, kernel settings".into(),
+        after: Vec::new(),
+        wants,
+        ready: None,
+        rolling: None,
+    }))
 }
 
-pub(super) fn warnings(_: &Ctx) -> Vec<String> {
-    Vec::new()
+/// Whether the kubelet's demands on the kernel are or can be met on this machine.
+pub(super) fn kernel_defaults(ctx: &Ctx) -> bool {
+    KUBELET.iter().all(|(key, value)| !foreign(ctx, key, value))
+}
+
+pub(super) fn warnings(ctx: &Ctx) -> Vec<String> {
+    let locked: Vec<&str> = KUBELET.iter().filter(|(key, value)| foreign(ctx, key, value)).map(|(key, _)| *key).collect();
+    if locked.is_empty() {
+        return Vec::new();
+    }
+    vec![format!(
+        "{}: {} belong to the machine's host and are not as the kubelet wants them, so it runs without protectKernelDefaults; set them on the host",
+        ctx.node.name,
+        locked.join(", ")
+    )]
+}
+
+/// Whether a setting is neither as wanted nor ours to set.
+fn foreign(ctx: &Ctx, key: &str, value: &str) -> bool {
+    ctx.facts.locked_sysctls.contains(key) && ctx.facts.sysctls.get(key).is_none_or(|seen| seen != value)
+}
+
+/// What reset removes last; hostname and kernel settings as they were lie in /var/lib/homectl.
+fn directories() -> Vec<Want> {
+    [
+        Dir::new("/var/lib/homectl").tree(),
+        Dir::new("/etc/homectl"),
+        Dir::new("/opt/homectl").tree(),
+        Dir::new("/opt/homectl/store"),
+        Dir::new("/opt/homectl/bin"),
+        Dir::new("/opt/homectl/lib"),
+        Dir::new("/etc/kubernetes"),
+        Dir::new("/etc/kubernetes/pki"),
+    ]
+    .map(Want::Dir)
+    .into()
+}
+
+fn record(ctx: &Ctx) -> Result<String> {
+    render("base/cluster.j2", context! { cluster => ctx.cluster.name.as_str(), node => ctx.node.name.as_str() })
+}
+
+fn kernel(ctx: &Ctx) -> Result<Vec<Want>> {
+    let mut settings = vec![("net.ipv4.ip_forward", "1")];
+    settings.extend(KUBELET);
+    settings.extend(INOTIFY);
+    settings.retain(|(key, _)| !ctx.facts.locked_sysctls.contains(*key));
+    let mut wants = Vec::new();
+    // Policies between pods of one machine need bridged packets to pass the packet filter.
+    if ctx.cluster.network.policy == Policy::KubeRouter {
+        settings.push(("net.bridge.bridge-nf-call-iptables", "1"));
+        wants.push(Want::File(File::text("/etc/modules-load.d/homectl.conf", render("base/modules.conf.j2", context! {})?)));
+        wants.push(Want::Module(Module::new("br_netfilter")));
+    }
+    settings.sort_unstable();
+    let lines: Vec<String> = settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    wants.push(Want::File(File::text("/etc/sysctl.d/90-homectl.conf", render("base/sysctl.conf.j2", context! { lines })?)));
+    wants.extend(settings.into_iter().map(|(key, value)| Want::Sysctl(Sysctl::new(key, value))));
+    Ok(wants)
+}
+
+/// Here and not with the control plane's keys, since every node verifies with it.
+fn certificate_authority(ctx: &Ctx) -> File {
+    let file = File::text(CA, ctx.secrets.cluster_ca.cert.as_str()).restarts("homectl-api-proxy.service").restarts("kubelet.service");
+    if ctx.node.is_control_plane() { file.restarts("kube-apiserver.service").restarts("kube-controller-manager.service") } else { file }
+}
+
+/// Container engines cannot start a pod without `/etc/hosts`. One that is there is the user's and stays as it is.
+fn hosts() -> Result<Want> {
+    let text = data_encoding::BASE64.encode(render("base/hosts.j2", context! {})?.as_bytes());
+    let run = format!("put /etc/hosts 0644 root:root <<'@homectl'\n{text}\n@homectl\n");
+    Ok(Want::Guard(Guard::new(
+        "hosts",
+        "/etc/hosts is there",
+        "[ -s /etc/hosts ] || { echo '/etc/hosts is missing or empty'; exit 1; }",
+        run,
+    )))
 }

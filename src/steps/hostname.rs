@@ -1,9 +1,48 @@
-//! Not here yet: hostname.
+//! The operating system's hostname is the node's name: the kubelet may not override it (CIS 4.2.7), and the Node
+//! authorizer refuses a node whose name is not the one in its certificate.
 
 use super::{Ctx, Step};
+use crate::cluster::HostnamePolicy;
 use crate::error::Result;
+use crate::want::{Guard, Want, quote};
 
 #[expect(clippy::unnecessary_wraps, reason = "one shape for all steps")]
-pub(super) fn step(_: &Ctx) -> Result<Option<Step>> {
-    Ok(None)
+pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
+    if ctx.node.hostname == HostnamePolicy::Keep {
+        return Ok(None);
+    }
+    let name = quote(&ctx.node.name);
+    let ok = format!(
+        "runtime=$(uname -n)\nfile=$(cat /etc/hostname 2>/dev/null || :)\n\
+         [ \"$runtime\" = {name} ] && [ \"$file\" = {name} ] && exit 0\n\
+         echo \"is $runtime (/etc/hostname: ${{file:-missing}}), wanted\" {name}\nexit 1\n"
+    );
+    let run = format!(
+        "[ -e {KEPT} ] || uname -n >{KEPT}\n\
+         {SET}\nset_hostname {name}\n"
+    );
+    let undo = format!(
+        "if [ -s {KEPT} ]; then\n\
+         {SET}\nset_hostname \"$(cat {KEPT})\"\nrm -f {KEPT}\nfi\n"
+    );
+    let guard = Guard::new("hostname", format!("the hostname is {}", ctx.node.name), ok, run).undo(undo);
+    Ok(Some(Step {
+        id: ctx.id("hostname"),
+        title: "hostname".into(),
+        after: Vec::new(),
+        wants: vec![Want::Guard(guard)],
+        ready: None,
+        rolling: None,
+    }))
 }
+
+/// The name that the machine had before.
+const KEPT: &str = "/var/lib/homectl/hostname";
+
+/// `/etc/hostname` may be a mount of a container engine: then it cannot be replaced, only written.
+const SET: &str = "set_hostname() {
+  printf '%s\\n' \"$1\" >/etc/.hostname.homectl
+  chmod 0644 /etc/.hostname.homectl
+  mv -f /etc/.hostname.homectl /etc/hostname 2>/dev/null || { cat /etc/.hostname.homectl >/etc/hostname; rm -f /etc/.hostname.homectl; }
+  hostname \"$1\" 2>/dev/null || printf '%s\\n' \"$1\" >/proc/sys/kernel/hostname
+}";

@@ -1,9 +1,54 @@
-//! Not here yet: kube_router.
+//! kube-router, firewall only: NetworkPolicy is enforced from the first day.
 
-use super::{Ctx, Step};
+use super::{Ctx, Ready, Step, api_proxy, firewall, kubeconfig, overlay, programs};
+use crate::cluster::{Component, Policy};
 use crate::error::Result;
+use crate::template::{context, render};
+use crate::want::{File, Guard, Unit, Want};
 
-#[expect(clippy::unnecessary_wraps, reason = "one shape for all steps")]
-pub(super) fn step(_: &Ctx) -> Result<Option<Step>> {
-    Ok(None)
+const UNIT: &str = "kube-router.service";
+const KUBECONFIG: &str = "/etc/kubernetes/kube-router.conf";
+
+pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
+    let enforced = ctx.cluster.network.policy == Policy::KubeRouter;
+    let kubeconfig = kubeconfig::node(&ctx.cluster.name, "kube-router", ctx.cluster.local_api())?;
+    let mut wants = vec![Want::Guard(chains(enforced)?)];
+    if enforced {
+        wants.extend(programs::links(ctx, Component::KubeRouter, Some(UNIT))?);
+    }
+    let service = [
+        Want::File(File::text(KUBECONFIG, kubeconfig).mode(0o600).restarts(UNIT)),
+        Want::File(File::text(format!("/etc/systemd/system/{UNIT}"), unit(ctx)?).restarts(UNIT)),
+        Want::Unit(Unit::running(UNIT)),
+    ];
+    if enforced {
+        wants.extend(service);
+    } else {
+        // The service goes before what it would write again.
+        let gone: Vec<Want> = service.iter().rev().filter_map(Want::absent).collect();
+        wants.splice(0..0, gone);
+    }
+    let test = format!("systemctl is-active {UNIT} && iptables -w 5 -n -L KUBE-ROUTER-FORWARD >/dev/null");
+    let ready = enforced.then(|| Ready { units: vec![UNIT.into()], ..Ready::node("kube-router has written its chains", test) });
+    Ok(Some(Step { id: ctx.id("kube-router"), title: "network policies".into(), after: Vec::new(), wants, ready, rolling: None }))
+}
+
+fn unit(ctx: &Ctx) -> Result<String> {
+    let after = [overlay::UNIT, firewall::UNIT, api_proxy::UNIT].join(" ");
+    let services = ctx.cluster.network.services.to_string();
+    render(
+        "kube-router/kube-router.service.j2",
+        context! { bin => programs::BIN, kubeconfig => KUBECONFIG, node => ctx.node.name.as_str(), services, after },
+    )
+}
+
+/// Its chains and sets, gone in a reset or once nobody enforces policies any more.
+fn chains(enforced: bool) -> Result<Guard> {
+    let remove = ["KUBE-ROUTER-", "KUBE-NWPLCY-", "KUBE-POD-FW-"].map(|chains| render("kubelet/chains.sh.j2", context! { chains }));
+    let remove = remove.into_iter().collect::<Result<String>>()?;
+    if enforced {
+        return Ok(Guard::new("kube-router:chains", "its chains go with it", "exit 0", "exit 1").undo(remove));
+    }
+    let ok = "command -v iptables-save >/dev/null || exit 0\nif iptables-save -t filter | grep -q '^:KUBE-ROUTER-'; then echo 'chains of kube-router are left'; exit 1; fi\n";
+    Ok(Guard::new("kube-router:chains", "no chains of kube-router are left", ok, &*remove).undo(remove))
 }

@@ -31,3 +31,13 @@ pub(super) fn node(cluster: &str, user: &str, server: &str) -> Result<String> {
 pub(super) fn yaml(value: &serde_json::Value) -> Result<String> {
     serde_saphyr::to_string(value).map_err(|e| Failure::bug("a configuration cannot be written as YAML").seen(e.to_string()))
 }
+
+/// A value as JSON for people.
+///
+/// # Errors
+/// A bug, when it cannot be serialised.
+pub(super) fn json_pretty(value: &serde_json::Value) -> Result<String> {
+    serde_json::to_string_pretty(value)
+        .map(|text| text + "\n")
+        .map_err(|e| Failure::bug("a configuration cannot be written as JSON").seen(e.to_string()))
+}

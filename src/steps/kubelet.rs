@@ -1,13 +1,233 @@
-//! Not here yet: kubelet.
+//! The kubelet: its configuration, its identity, and in a reset the end of every pod.
 
-use super::{Ctx, Step};
-use crate::error::Result;
+use super::kubeconfig::{self, CA, CLIENT, yaml};
+use super::{Ctx, Ready, Step, api_proxy, base, overlay, programs, runtime};
+use crate::cluster::{Component, HostnamePolicy, Taint};
+use crate::error::{Failure, Result};
+use crate::template::{context, render};
+use crate::want::{Dir, File, Guard, Unit, Want, quote};
+use serde_json::{Value, json};
 
-#[expect(clippy::unnecessary_wraps, reason = "one shape for all steps")]
-pub(super) fn step(_: &Ctx) -> Result<Option<Step>> {
-    Ok(None)
+pub(super) const UNIT: &str = "kubelet.service";
+const CONFIG: &str = "/var/lib/kubelet/config.yaml";
+const KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
+const RESOLV_CONF: &str = "/etc/homectl/resolv.conf";
+const LABELS: &str = "/etc/homectl/kubelet-labels";
+const INITIAL: &str = "/var/lib/kubelet/pki/kubelet-client-initial.pem";
+
+/// TLS 1.2 suites with forward secrecy and authenticated encryption (CIS 4.2.12); those of TLS 1.3 are all good.
+const CIPHERS: [&str; 6] = [
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+];
+
+pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
+    let resolv = Want::File(File::text(RESOLV_CONF, resolv_conf(ctx)?).restarts(UNIT));
+    let mut wants = vec![
+        Want::Dir(Dir::new("/var/lib/kubelet").mode(0o750).tree()),
+        Want::Dir(Dir::new("/var/lib/kubelet/pki").mode(0o700)),
+        Want::Guard(Guard::new("pods", "pods run until homectl goes", "exit 0", "exit 1").undo(undo()?)),
+    ];
+    wants.extend(programs::links(ctx, Component::Kubelet, Some(UNIT))?);
+    wants.extend(if ctx.facts.loopback_resolver { Some(resolv) } else { resolv.absent() });
+    wants.extend([
+        Want::File(
+            File::text(KUBECONFIG, kubeconfig::node(&ctx.cluster.name, "kubelet", ctx.cluster.local_api())?).mode(0o600).restarts(UNIT),
+        ),
+        Want::Guard(client_certificate(ctx)?),
+        Want::File(File::text(CONFIG, configuration(ctx)?).mode(0o600).restarts(UNIT)),
+        // Labels count when the node registers; later ones go through the API, so no restart is due.
+        Want::File(File::text(LABELS, labels(ctx)?).mode(0o600)),
+        Want::File(File::text(format!("/etc/systemd/system/{UNIT}"), unit(ctx)?).mode(0o600).restarts(UNIT)),
+        Want::Unit(Unit::running(UNIT)),
+    ]);
+    // 127.0.0.1:10248 in the state LISTEN: the health endpoint is served once everything else is started.
+    let test = format!("systemctl is-active {UNIT} && grep -q ' 0100007F:2808 [0-9A-F:]* 0A ' /proc/net/tcp");
+    let ready = Ready { units: vec![UNIT.into()], ..Ready::node("the kubelet runs", test) };
+    Ok(Some(Step {
+        id: ctx.id("kubelet"),
+        title: "kubelet".into(),
+        after: Vec::new(),
+        wants,
+        ready: Some(ready),
+        rolling: Some("kubelet"),
+    }))
 }
 
-pub(super) fn warnings(_: &Ctx) -> Vec<String> {
-    Vec::new()
+pub(super) fn warnings(ctx: &Ctx) -> Vec<String> {
+    let (facts, node) = (ctx.facts, &ctx.node.name);
+    let mut all = Vec::new();
+    if !facts.cgroup_v2 {
+        all.push(format!(
+            "{node}: cgroup v1: Kubernetes has given it up and will stop working there; boot with systemd.unified_cgroup_hierarchy=1"
+        ));
+    }
+    if facts.loopback_resolver && facts.nameservers.is_empty() {
+        all.push(format!(
+            "{node}: /etc/resolv.conf names only a resolver of the machine itself and no upstream was found: pods will resolve names of the cluster only"
+        ));
+    }
+    all
+}
+
+fn configuration(ctx: &Ctx) -> Result<String> {
+    let mut config = json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+    });
+    let Value::Object(map) = &mut config else { return Err(Failure::bug("a JSON object is none")) };
+    for part in [access(ctx), resources(ctx), machine(ctx)] {
+        if let Value::Object(part) = part {
+            map.extend(part);
+        }
+    }
+    Ok(format!("# Managed by homectl.\n{}", yaml(&config)?))
+}
+
+/// Who may talk to the kubelet, where, and whom it talks to.
+fn access(ctx: &Ctx) -> Value {
+    let cluster = ctx.cluster;
+    json!({
+        "address": ctx.node.overlay.to_string(),
+        "port": 10250,
+        "readOnlyPort": 0,
+        "healthzBindAddress": "127.0.0.1",
+        "healthzPort": 10248,
+        "authentication": {
+            "anonymous": {"enabled": false},
+            "webhook": {"enabled": true},
+            "x509": {"clientCAFile": CA},
+        },
+        "authorization": {"mode": "Webhook"},
+        "tlsMinVersion": "VersionTLS12",
+        "tlsCipherSuites": CIPHERS,
+        "rotateCertificates": true,
+        "serverTLSBootstrap": true,
+        "streamingConnectionIdleTimeout": "4h0m0s",
+        "makeIPTablesUtilChains": true,
+        "eventRecordQPS": 50,
+        "clusterDomain": cluster.network.domain,
+        "clusterDNS": [cluster.dns_service().to_string()],
+        "resolvConf": if ctx.facts.loopback_resolver { RESOLV_CONF } else { "/etc/resolv.conf" },
+        "registerWithTaints": taints(ctx),
+    })
+}
+
+/// What pods may take. A control plane's own services need their share.
+fn resources(ctx: &Ctx) -> Value {
+    let reserved =
+        if ctx.node.is_control_plane() { json!({"cpu": "300m", "memory": "800Mi"}) } else { json!({"cpu": "100m", "memory": "200Mi"}) };
+    json!({
+        "failSwapOn": false,
+        "memorySwap": {"swapBehavior": "NoSwap"},
+        "podPidsLimit": 4096,
+        "seccompDefault": true,
+        "systemReserved": reserved,
+        "containerLogMaxSize": "10Mi",
+        "containerLogMaxFiles": 3,
+        "imageGCHighThresholdPercent": 80,
+        "imageGCLowThresholdPercent": 70,
+        "serializeImagePulls": false,
+        "maxParallelImagePulls": 3,
+        "shutdownGracePeriod": "30s",
+        "shutdownGracePeriodCriticalPods": "10s",
+    })
+}
+
+/// The machine as facts tell it.
+fn machine(ctx: &Ctx) -> Value {
+    let mut config = json!({
+        "cgroupDriver": "systemd",
+        "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
+        "protectKernelDefaults": base::kernel_defaults(ctx),
+        "volumePluginDir": "/var/lib/kubelet/volume-plugins",
+    });
+    if !ctx.facts.cgroup_v2 {
+        config["failCgroupV1"] = false.into();
+    }
+    if !ctx.facts.cap_sys_resource {
+        config["featureGates"] = json!({"KubeletInUserNamespace": true});
+    }
+    config
+}
+
+/// Taints at registration; later changes go through the API.
+fn taints(ctx: &Ctx) -> Vec<Value> {
+    let mut taints = ctx.node.taints.clone();
+    let own = Taint { key: "node-role.kubernetes.io/control-plane".into(), value: String::new(), effect: "NoSchedule".into() };
+    if ctx.node.is_control_plane() && !ctx.node.workloads && !taints.contains(&own) {
+        taints.push(own);
+    }
+    taints.sort();
+    taints.iter().map(|t| json!({"key": t.key, "value": t.value, "effect": t.effect})).collect()
+}
+
+/// Labels that a kubelet may give itself.
+fn labels(ctx: &Ctx) -> Result<String> {
+    let labels: Vec<String> = ctx.node.labels.iter().filter(|(key, _)| may_set(key)).map(|(k, v)| format!("{k}={v}")).collect();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=".contains(c);
+    if let Some(odd) = labels.iter().find(|l| !l.chars().all(plain)) {
+        return Err(Failure::bug(format!("a label that is none passed the check of the inventory: {odd}")));
+    }
+    render("kubelet/labels.j2", context! { labels => labels.join(",") })
+}
+
+/// Whether the API lets a node set this label on itself.
+fn may_set(key: &str) -> bool {
+    const KNOWN: [&str; 5] = [
+        "kubernetes.io/arch",
+        "kubernetes.io/os",
+        "node.kubernetes.io/instance-type",
+        "topology.kubernetes.io/region",
+        "topology.kubernetes.io/zone",
+    ];
+    let Some((namespace, _)) = key.split_once('/') else { return true };
+    let within = |domain: &str| namespace == domain || namespace.ends_with(&format!(".{domain}"));
+    if KNOWN.contains(&key) || within("kubelet.kubernetes.io") || within("node.kubernetes.io") {
+        return true;
+    }
+    !within("kubernetes.io") && !within("k8s.io")
+}
+
+/// Real upstreams, where the machine's own resolver listens on loopback: pods cannot reach that one.
+fn resolv_conf(ctx: &Ctx) -> Result<String> {
+    let nameservers: Vec<String> = ctx.facts.nameservers.iter().take(3).cloned().collect();
+    render("kubelet/resolv.conf.j2", context! { nameservers, search => ctx.facts.search.join(" ") })
+}
+
+fn unit(ctx: &Ctx) -> Result<String> {
+    let hostname = (ctx.node.hostname == HostnamePolicy::Keep).then_some(ctx.node.name.as_str());
+    let after = [runtime::UNIT, overlay::UNIT, api_proxy::UNIT].join(" ");
+    let values = context! {
+        bin => programs::BIN, config => CONFIG, kubeconfig => KUBECONFIG, labels => LABELS, address => ctx.node.overlay.to_string(), hostname, after,
+    };
+    render("kubelet/kubelet.service.j2", values)
+}
+
+/// The node's identity. The kubelet renews it by writing a new file and repointing the link, which must be a link
+/// for that (it refuses a plain file). So whatever valid certificate of this node the link leads to is settled; a
+/// missing, expired or foreign one is replaced by that of the secrets.
+fn client_certificate(ctx: &Ctx) -> Result<Guard> {
+    let name = &ctx.node.name;
+    let Some(pair) = ctx.secrets.leaf(name, "kubelet") else {
+        return Err(Failure::bug(format!("the secrets hold no client certificate of {name}'s kubelet")));
+    };
+    let ok = render("kubelet/client-ok.sh.j2", context! { link => CLIENT, ca => CA, subject => quote(&format!("CN=system:node:{name}")) })?;
+    let pem = data_encoding::BASE64.encode(format!("{}{}", pair.cert, pair.key.expose()).as_bytes());
+    let run = format!(
+        "put {INITIAL} 0600 root:root <<'@homectl'\n{pem}\n@homectl\nrelink {CLIENT} {INITIAL}\n\
+         systemctl try-restart --no-block {UNIT} kube-proxy.service kube-router.service\n"
+    );
+    Ok(Guard::new(format!("certificate:{CLIENT}"), format!("a valid client certificate of system:node:{name}"), ok, run))
+}
+
+/// What a kubelet leaves: pods with their mounts and control groups, chains of the packet filter, a setting of logind.
+fn undo() -> Result<String> {
+    let pods = render("kubelet/pods.sh.j2", context! { bin => programs::BIN, containerd => runtime::UNIT })?;
+    let chains = render("kubelet/chains.sh.j2", context! { chains => "KUBE-" })?;
+    Ok(pods + &chains)
 }

@@ -10,6 +10,8 @@ mod etcd;
 mod firewall;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod golden;
 mod hostname;
 mod kube_proxy;
 mod kube_router;

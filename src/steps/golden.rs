@@ -1,0 +1,166 @@
+//! What the steps write, as goldens: one tree of files per scenario and node under `tests/goldens/render/`, with
+//! `WANTS` as the table of contents. `stock/attic` is whole, the others hold what is different from it.
+//! `UPDATE_GOLDENS=1` writes them anew.
+
+use super::fixture::{self, Fixture};
+use super::node;
+use crate::cluster::{HostnamePolicy, Network, PodNetwork, Policy, Registry, Taint};
+use crate::want::{Body, Want};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Steps with goldens of their own elsewhere, or none.
+const NOT_HERE: [&str; 8] = ["pki", "etcd", "apiserver", "controller-manager", "scheduler", "renewal", "approver", "snapshots"];
+
+#[test]
+fn stock_machines() {
+    let fixture = Fixture::three();
+    compare("stock", &fixture, &["attic", "cellar"]);
+}
+
+/// Three control planes; a worker that is a container on an old hypervisor, which keeps its hostname.
+#[test]
+fn several_control_planes_and_a_container() {
+    let mut fixture = Fixture::four();
+    fixture.facts.insert("shed".into(), fixture::contained("shed"));
+    fixture.cluster.api.lan = false;
+    let shed = fixture.node_mut("shed");
+    shed.hostname = HostnamePolicy::Keep;
+    shed.labels.insert("example.net/gpu".into(), "intel".into());
+    shed.labels.insert("node-role.kubernetes.io/gpu".into(), "true".into());
+    shed.taints.push(Taint { key: "example.net/slow".into(), value: "yes".into(), effect: "PreferNoSchedule".into() });
+    fixture.node_mut("garage").workloads = false;
+    compare("four", &fixture, &["garage", "shed"]);
+}
+
+/// A home, a cabin behind NAT and a public machine found by name; registries with mirrors.
+#[test]
+fn sites() {
+    let mut fixture = Fixture::four();
+    for (name, site, nat, endpoint) in [
+        ("attic", "home", false, Some("203.0.113.7:51820")),
+        ("cellar", "home", true, None),
+        ("garage", "cabin", true, None),
+        ("shed", "cloud", false, Some("shed.example.net:51821")),
+    ] {
+        let node = fixture.node_mut(name);
+        (node.site, node.behind_nat, node.endpoint) = (Some(site.into()), nat, endpoint.map(str::to_owned));
+    }
+    fixture.cluster.registries = vec![
+        Registry { host: "docker.io".into(), mirrors: vec!["http://nas.lan:5000".into()] },
+        Registry { host: "registry.k8s.io".into(), mirrors: vec!["http://nas.lan:5000".into(), "https://mirror.example.net".into()] },
+    ];
+    compare("sites", &fixture, &["cellar", "garage"]);
+}
+
+/// Somebody else connects pods and enforces policies.
+#[test]
+fn bring_your_own_network() {
+    let mut fixture = Fixture::three();
+    fixture.cluster.network = Network { cni: PodNetwork::None, policy: Policy::None, ..fixture.cluster.network };
+    compare("own-network", &fixture, &["cellar"]);
+}
+
+fn compare(scenario: &str, fixture: &Fixture, nodes: &[&str]) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/render").join(scenario);
+    let mut now = BTreeMap::new();
+    let stock = files(&Fixture::three(), "attic");
+    for name in nodes {
+        for (path, text) in files(fixture, name) {
+            if (scenario, *name) != ("stock", "attic") && stock.get(&path) == Some(&text) {
+                continue;
+            }
+            now.insert(root.join(name).join(path.trim_start_matches('/')), text);
+        }
+    }
+    if std::env::var_os("UPDATE_GOLDENS").is_some() {
+        let _ = std::fs::remove_dir_all(&root);
+        for (path, text) in &now {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+    }
+    let mut then = BTreeMap::new();
+    read(&root, &mut then);
+    let names = |tree: &BTreeMap<PathBuf, String>| tree.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&now), names(&then), "other files than the goldens; UPDATE_GOLDENS=1 if that is meant");
+    for (path, text) in &now {
+        let diff = similar::TextDiff::from_lines(&then[path], text).unified_diff().to_string();
+        assert!(diff.is_empty(), "{} differs; UPDATE_GOLDENS=1 if that is meant\n{diff}", path.display());
+    }
+}
+
+fn read(dir: &Path, tree: &mut BTreeMap<PathBuf, String>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().map(Result::unwrap) {
+        if entry.path().is_dir() {
+            read(&entry.path(), tree);
+        } else {
+            tree.insert(entry.path(), std::fs::read_to_string(entry.path()).unwrap());
+        }
+    }
+}
+
+/// Text files by path, guards' tests and undoings as scripts, and the table of contents.
+fn files(fixture: &Fixture, name: &str) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    let mut contents = String::new();
+    let ctx = fixture.ctx(name);
+    for step in node(&ctx).unwrap().iter().filter(|s| !NOT_HERE.contains(&s.id.name.as_str())) {
+        let _ = writeln!(contents, "{}: {}", step.id.name, step.title);
+        for want in &step.wants {
+            let _ = writeln!(contents, "    {}", line(want));
+            match want {
+                Want::File(f) => {
+                    if let Some(Body::Text(text)) = &f.body {
+                        assert!(files.insert(f.path.clone(), text.clone()).is_none(), "{} twice", f.path);
+                    }
+                }
+                Want::Guard(g) => {
+                    let file = g.addr.replace(['/', ':'], "_");
+                    files.insert(format!("guards/{file}.ok.sh"), g.ok.as_str().to_owned());
+                    if let Some(undo) = &g.undo {
+                        files.insert(format!("guards/{file}.undo.sh"), undo.as_str().to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    files.insert("WANTS".into(), contents);
+    files
+}
+
+fn line(want: &Want) -> String {
+    let mut line = want.addr();
+    match want {
+        Want::File(f) if f.body.is_none() => line.push_str(" gone"),
+        Want::File(f) => {
+            let secret = if matches!(f.body, Some(Body::Secret(_))) { " secret" } else { "" };
+            let _ = write!(line, " {:04o} {}{secret}", f.mode, f.owner);
+        }
+        Want::Dir(d) => {
+            let _ = write!(line, " {:04o} {}{}", d.mode, d.owner, if d.tree { " tree" } else { "" });
+        }
+        Want::Link(l) => {
+            let _ = write!(line, " → {}", l.target.as_deref().unwrap_or("gone"));
+        }
+        Want::Sysctl(s) => {
+            let _ = write!(line, " = {}", s.value);
+        }
+        Want::Packages(p) => {
+            let _ = write!(line, " {}", p.names.join(" "));
+        }
+        Want::Unit(u) => {
+            let _ = write!(line, " {:?}", u.state);
+        }
+        Want::Guard(g) => {
+            let _ = write!(line, " ({})", g.title);
+        }
+        _ => {}
+    }
+    for heard in want.notifies() {
+        let _ = write!(line, "; {} {}", if heard.reload { "reloads" } else { "restarts" }, heard.unit);
+    }
+    line
+}

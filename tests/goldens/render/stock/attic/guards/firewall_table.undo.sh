@@ -1,0 +1,1 @@
+[ ! -x /opt/homectl/lib/firewall ] || /opt/homectl/lib/firewall unload

@@ -1,0 +1,1 @@
+[ -s /etc/hosts ] || { echo '/etc/hosts is missing or empty'; exit 1; }

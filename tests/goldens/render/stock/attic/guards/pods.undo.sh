@@ -1,0 +1,53 @@
+# Every container ends, by containerd where it runs.
+if systemctl is-active -q containerd.service && [ -x /opt/homectl/bin/ctr ]; then
+  for task in $(/opt/homectl/bin/ctr --connect-timeout 5s -n k8s.io tasks list -q 2>/dev/null); do
+    timeout 20 /opt/homectl/bin/ctr -n k8s.io tasks delete --force "$task" >/dev/null 2>&1 || :
+  done
+fi
+# What is left of them: children of our shims, then the shims.
+for process in /proc/[0-9]*; do
+  case $(readlink "$process/exe" 2>/dev/null || :) in
+    /opt/homectl/store/*/containerd-shim-runc-v2*)
+      kill -KILL $(cat "$process"/task/*/children 2>/dev/null) 2>/dev/null || :
+      kill -KILL "${process#/proc/}" 2>/dev/null || :
+      ;;
+  esac
+done
+timeout 30 systemctl stop kubepods.slice 2>/dev/null || :
+# Mounts of volumes and containers, the innermost first. The kernel writes spaces in paths as octal.
+while read -r _ _ _ _ target _; do
+  case $target in
+    /var/lib/kubelet/* | /var/lib/containerd/* | /run/containerd/*) echo "$target" ;;
+  esac
+done </proc/self/mountinfo | sort -r | while read -r target; do
+  target=$(printf '%b' "$target")
+  umount "$target" 2>/dev/null || umount -l "$target" 2>/dev/null || :
+done
+for ns in /run/netns/cni-*; do
+  [ ! -e "$ns" ] || ip netns delete "${ns##*/}" 2>/dev/null || :
+done
+rm -rf --one-file-system -- /var/log/pods /var/log/containers
+if [ -e /etc/systemd/logind.conf.d/99-kubelet.conf ]; then
+  rm -f /etc/systemd/logind.conf.d/99-kubelet.conf
+  rmdir --ignore-fail-on-non-empty /etc/systemd/logind.conf.d
+  systemctl kill --signal=HUP systemd-logind.service 2>/dev/null || :
+fi
+# Chains and sets of Kubernetes go; other rules are not read back, so nobody else's are touched.
+for tool in iptables ip6tables; do
+  command -v "$tool-save" >/dev/null || continue
+  for table in mangle nat filter; do
+    rules=$("$tool-save" -t "$table" 2>/dev/null) || continue
+    chains=$(printf '%s\n' "$rules" | sed -n 's/^:\(KUBE-[^ ]*\) .*/\1/p')
+    [ -n "$chains" ] || continue
+    {
+      echo "*$table"
+      printf '%s\n' "$rules" | sed -n '/^-A KUBE-/d; s/^-A \(.* -[jg] KUBE-.*\)/-D \1/p'
+      for chain in $chains; do echo "-F $chain"; done
+      for chain in $chains; do echo "-X $chain"; done
+      echo COMMIT
+    } | "$tool-restore" --noflush
+  done
+done
+if command -v ipset >/dev/null; then
+  for set in $(ipset list -n 2>/dev/null | grep -E '^(inet6:)?(KUBE-|kube-router-)' || :); do ipset destroy "$set"; done
+fi

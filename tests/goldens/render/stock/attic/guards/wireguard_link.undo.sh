@@ -1,0 +1,1 @@
+[ ! -x /opt/homectl/lib/overlay ] || /opt/homectl/lib/overlay down
