@@ -1,0 +1,19 @@
+//! Volumes as directories of the node that uses them: local-path-provisioner and the default StorageClass.
+
+use super::Entry;
+use crate::cluster::Cluster;
+use crate::error::Result;
+use crate::secrets::Secrets;
+use crate::template::{context, render};
+
+const IMAGE: &str = "docker.io/rancher/local-path-provisioner:v0.0.30";
+/// Makes and removes the directories.
+const HELPER: &str = "docker.io/library/busybox:1.36";
+/// Where volumes lie on every node.
+const PATH: &str = "/var/lib/homectl/local-storage";
+
+pub(super) const ENTRY: Entry = Entry { name: "local-storage", title: "volumes on the nodes' own disks", render: yaml };
+
+fn yaml(_: &Cluster, _: &Secrets) -> Result<String> {
+    render("addons/local-storage/local-storage.yaml", context! { image => IMAGE, helper => HELPER, path => PATH })
+}

@@ -1,0 +1,224 @@
+//! Looking at the API: one list a kind, a request of its own only for what is missing or may differ.
+
+use super::bundle::bundles;
+use super::label::ADDON;
+use super::memory::{Kind, Memory, recall};
+use crate::cluster::Cluster;
+use crate::error::{Failure, Result};
+use crate::kube::{Api, ApiError, Resource, split};
+use crate::secrets::Secrets;
+use crate::want::{Object, Seen, is_ours};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Requests at a time.
+const WIDTH: usize = 8;
+/// Namespaces that come with the API and never go.
+const BUILTIN_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// What homectl made in the API.
+#[derive(Debug, Clone, Default)]
+pub struct Owned {
+    /// Kinds it ever made.
+    pub memory: Memory,
+    /// Objects that bear our label and our hand, each wanted gone, contents left out.
+    pub objects: Vec<Object>,
+}
+
+/// A look at everything in the API that concerns homectl.
+#[derive(Debug)]
+pub struct Survey {
+    /// By address of the object.
+    pub seen: BTreeMap<String, Seen>,
+    pub owned: Owned,
+    /// What stands for every object that was not looked at.
+    otherwise: Seen,
+}
+
+impl Survey {
+    /// There is no API yet, because this run makes it (`why`).
+    #[must_use]
+    pub fn no_api(why: impl Into<String>) -> Self {
+        Self { seen: BTreeMap::new(), owned: Owned::default(), otherwise: Seen::NoApi(why.into()) }
+    }
+
+    /// There should be an API and it could not be asked (`why`).
+    #[must_use]
+    pub fn failed(why: impl Into<String>) -> Self {
+        Self { seen: BTreeMap::new(), owned: Owned::default(), otherwise: Seen::Unknown(why.into()) }
+    }
+
+    /// What was seen of the object at this address.
+    #[must_use]
+    pub fn of(&self, addr: &str) -> &Seen {
+        self.seen.get(addr).unwrap_or(&self.otherwise)
+    }
+}
+
+/// Looks at everything that is wanted and everything that is owned.
+///
+/// # Errors
+/// Manifests that cannot be read, or an API that does not answer.
+pub async fn survey(api: &Api, cluster: &Cluster, secrets: &Secrets) -> Result<Survey> {
+    let failed = |e: ApiError| Failure::failed("the API could not be asked").on(api.node()).seen(e.to_string());
+    let memory = recall(api).await.map_err(failed)?;
+    let bundles = bundles(cluster, secrets, &memory)?;
+    let wanted: Vec<&Object> = bundles.iter().flat_map(|b| &b.objects).collect();
+    let lists = Lists::read(api, &wanted, &memory).await.map_err(failed)?;
+    let owned = lists.owned();
+    let mut seen = observe(api, &wanted, &lists).await;
+    for object in &owned {
+        let live = lists.live(object).cloned();
+        seen.entry(object.addr()).or_insert(Seen::Object(live));
+    }
+    let owned = Owned { memory, objects: owned };
+    Ok(Survey { seen, owned, otherwise: Seen::Unknown("it was not looked at".into()) })
+}
+
+/// Looks at these objects only, wanted present or gone: for wants that could not be judged when the plan was made.
+pub async fn look(api: &Api, objects: &[&Object]) -> BTreeMap<String, Seen> {
+    match Lists::read(api, objects, &Memory::new()).await {
+        Ok(lists) => observe(api, objects, &lists).await,
+        Err(e) => objects.iter().map(|o| (o.addr(), Seen::Unknown(e.to_string()))).collect(),
+    }
+}
+
+/// Whether both are the same object in the API, whatever the version. An unknown scope means the default namespace.
+pub(super) fn same_object(a: &Object, b: &Object) -> bool {
+    fn place(o: &Object) -> &str {
+        if o.namespace == "default" { "" } else { &o.namespace }
+    }
+    a.kind == b.kind && a.name == b.name && split(&a.api_version).0 == split(&b.api_version).0 && place(a) == place(b)
+}
+
+/// Where an object's request goes: namespaced kinds without a namespace live in `default`.
+pub(super) fn namespace<'a>(resource: &Resource, object: &'a Object) -> &'a str {
+    match (resource.namespaced, object.namespace.as_str()) {
+        (false, _) => "",
+        (true, "") => "default",
+        (true, given) => given,
+    }
+}
+
+/// What the lists said.
+struct Lists {
+    /// By `(apiVersion, kind)`; `None`: the API does not serve it.
+    resources: BTreeMap<(String, String), Option<Resource>>,
+    live: BTreeMap<Resource, Vec<Value>>,
+}
+
+impl Lists {
+    async fn read(api: &Api, objects: &[&Object], memory: &Memory) -> Result<Self, ApiError> {
+        let mut resources = BTreeMap::new();
+        for object in objects {
+            let key = (object.api_version.clone(), object.kind.clone());
+            if !resources.contains_key(&key) {
+                let resource = api.resource(&object.api_version, &object.kind).await?;
+                resources.insert(key, resource);
+            }
+        }
+        let mut all: Vec<Resource> = resources.values().flatten().cloned().collect();
+        let known = |k: &Kind, all: &[Resource]| all.iter().any(|r| r.kind == k.kind && r.group == k.group);
+        for kind in memory {
+            if !known(kind, &all) {
+                all.extend(api.resource_of_group(&kind.group, &kind.kind).await?);
+            }
+        }
+        all.sort();
+        all.dedup();
+        let live = stream::iter(all).map(|r| list(api, r)).buffer_unordered(WIDTH).try_collect().await?;
+        Ok(Self { resources, live })
+    }
+
+    fn resource(&self, object: &Object) -> Option<&Resource> {
+        self.resources.get(&(object.api_version.clone(), object.kind.clone()))?.as_ref()
+    }
+
+    /// The listed live object that `object` means.
+    fn live(&self, object: &Object) -> Option<&Value> {
+        let group = split(&object.api_version).0;
+        let lists = self.live.iter().filter(|(r, _)| r.group == group && r.kind == object.kind);
+        lists.flat_map(|(_, all)| all).find(|live| same_object(&of_live(live), object))
+    }
+
+    /// Every object that we made and that may be pruned, by address.
+    fn owned(&self) -> Vec<Object> {
+        let all = self.live.iter().filter(|(r, _)| r.kind != "Node").flat_map(|(_, all)| all);
+        let mut owned: Vec<Object> = all.filter(|live| prunable(live)).map(of_live).collect();
+        owned.sort_by_key(Object::addr);
+        owned
+    }
+}
+
+async fn list(api: &Api, resource: Resource) -> Result<(Resource, Vec<Value>), ApiError> {
+    // Nodes are their kubelets'; they bear no label of ours.
+    let selector = if resource.kind == "Node" { "" } else { ADDON };
+    let all = api.list(&resource, "", selector).await?;
+    Ok((resource, all))
+}
+
+/// Whether a labelled object is really ours and still there. Controllers copy labels (a Service's to its
+/// EndpointSlices, a DaemonSet's to its revisions): those have an owner and were never applied by us.
+fn prunable(live: &Value) -> bool {
+    let owner = live["metadata"]["ownerReferences"].as_array().is_some_and(|o| !o.is_empty());
+    let builtin = live["kind"] == "Namespace" && live["metadata"]["name"].as_str().is_some_and(|n| BUILTIN_NAMESPACES.contains(&n));
+    is_ours(live) && !owner && !builtin && live["metadata"]["deletionTimestamp"].is_null()
+}
+
+/// A live object as one that is wanted gone.
+fn of_live(live: &Value) -> Object {
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let metadata = &live["metadata"];
+    Object {
+        addon: text(&metadata["labels"][ADDON]),
+        api_version: text(&live["apiVersion"]),
+        kind: text(&live["kind"]),
+        namespace: text(&metadata["namespace"]),
+        name: text(&metadata["name"]),
+        manifest: Value::Null,
+        present: false,
+    }
+}
+
+async fn observe(api: &Api, objects: &[&Object], lists: &Lists) -> BTreeMap<String, Seen> {
+    let looks = objects.iter().map(|object| async move {
+        let seen = match lists.resource(object) {
+            None => Seen::NoApi(format!("the API does not serve {} {} yet", object.api_version, object.kind)),
+            Some(resource) => one(api, object, resource, lists.live(object)).await,
+        };
+        (object.addr(), seen)
+    });
+    stream::iter(looks).buffer_unordered(WIDTH).collect().await
+}
+
+async fn one(api: &Api, object: &Object, resource: &Resource, listed: Option<&Value>) -> Seen {
+    let live = match listed {
+        Some(live) => Some(live.clone()),
+        None if object.kind == "Node" => None,
+        // It may exist without our label.
+        None => match api.get(resource, namespace(resource, object), &object.name).await {
+            Ok(live) => live,
+            Err(e) => return Seen::Unknown(e.to_string()),
+        },
+    };
+    match live {
+        Some(live) if object.present && object.suspects(&live) => dry_run(api, object, resource, live).await,
+        live => Seen::Object(live),
+    }
+}
+
+/// What applying would make of a live object that may differ.
+async fn dry_run(api: &Api, object: &Object, resource: &Resource, live: Value) -> Seen {
+    let mut manifest = object.manifest.clone();
+    if resource.namespaced {
+        manifest["metadata"]["namespace"] = namespace(resource, object).into();
+    }
+    match api.try_apply(resource, &manifest).await {
+        Ok(after) => Seen::Applied { live, after },
+        // A webhook that cannot be tried: what we see ourselves has to do.
+        Err(ApiError::Status { message, .. }) if message.contains("dry run") => Seen::Object(Some(live)),
+        Err(e) if e.is_refusal() => Seen::Refused(super::apply::words(&e)),
+        Err(e) => Seen::Unknown(e.to_string()),
+    }
+}

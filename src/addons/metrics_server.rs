@@ -1,0 +1,26 @@
+//! CPU and memory of pods and nodes, with a serving certificate that the API server verifies.
+
+use super::Entry;
+use crate::cluster::Cluster;
+use crate::error::{Failure, Result};
+use crate::pki::Ca;
+use crate::secrets::Secrets;
+use crate::template::{context, render};
+use data_encoding::BASE64;
+
+const IMAGE: &str = "registry.k8s.io/metrics-server/metrics-server:v0.9.0";
+
+pub(super) const ENTRY: Entry = Entry { name: "metrics-server", title: "resource metrics", render: yaml };
+
+fn yaml(_: &Cluster, secrets: &Secrets) -> Result<String> {
+    let pair = secrets.leaf("cluster", "metrics-server").ok_or_else(|| {
+        Failure::bug("the secrets have no serving certificate for metrics-server").seen("looked for the leaf `metrics-server` of `cluster`")
+    })?;
+    let values = context! {
+        image => IMAGE,
+        cert => BASE64.encode(pair.cert.as_bytes()),
+        key => BASE64.encode(pair.key.expose().as_bytes()),
+        ca => BASE64.encode(secrets.authority(Ca::Cluster).cert.as_bytes()),
+    };
+    render("addons/metrics-server/metrics-server.yaml", values)
+}
