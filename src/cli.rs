@@ -140,6 +140,7 @@ pub struct Man {
 }
 
 /// Flags that mean the same for every verb.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// One exit code.
 struct Code {
-    code: u8,
+    exit: u8,
     /// What it means, one line.
     means: &'static str,
     /// What to do.
@@ -14,60 +14,60 @@ struct Code {
 }
 
 const CODES: &[Code] = &[
-    Code { code: exit::OK, means: "done, or there was nothing to do", todo: "Nothing." },
+    Code { exit: exit::OK, means: "done, or there was nothing to do", todo: "Nothing." },
     Code {
-        code: exit::FAILED,
+        exit: exit::FAILED,
         means: "a machine or a step failed",
         todo: "Read the failure: it names the machine, shows what was seen and says what helps. What was done stays done; \
                run the same command again and it goes on from there.",
     },
-    Code { code: exit::CHANGES, means: "`plan --exit-code` found something to do", todo: "Look at the plan; `homectl apply` does it." },
+    Code { exit: exit::CHANGES, means: "`plan --exit-code` found something to do", todo: "Look at the plan; `homectl apply` does it." },
     Code {
-        code: exit::OFFLINE,
+        exit: exit::OFFLINE,
         means: "everything that answered is as the inventory says, but some machines were offline",
         todo: "Switch them on and run the same command again, or leave them out with --limit.",
     },
     Code {
-        code: exit::REFUSED,
+        exit: exit::REFUSED,
         means: "refused by a guard: quorum, version skew, a cluster that is not ours, a downgrade",
         todo: "The message says which rule and what it protects. Nothing was changed.",
     },
     Code {
-        code: exit::LOCKED,
+        exit: exit::LOCKED,
         means: "another run holds the lock",
         todo: "The message says who and since when. Wait for it; the lock goes with the connection of its holder.",
     },
     Code {
-        code: exit::USAGE,
+        exit: exit::USAGE,
         means: "the command line is wrong, or a question could not be asked",
         todo: "See `homectl VERB --help`. Without a terminal say --yes (and --accept-new for new machines).",
     },
     Code {
-        code: exit::INVENTORY,
+        exit: exit::INVENTORY,
         means: "the inventory, its lock or its secrets file is invalid",
         todo: "Every mistake is listed with its line; `homectl validate` checks again without any network.",
     },
     Code {
-        code: exit::BUG,
+        exit: exit::BUG,
         means: "a bug in homectl",
         todo: "Please report it with the lines above. Running the same command again is safe.",
     },
-    Code { code: exit::INTERRUPTED, means: "interrupted, or not confirmed", todo: "Run the same command again; it goes on where it was." },
+    Code { exit: exit::INTERRUPTED, means: "interrupted, or not confirmed", todo: "Run the same command again; it goes on where it was." },
 ];
 
 /// All codes, one line each; or one of them with what to do.
 pub(super) fn text(code: Option<u8>) -> Result<String> {
     let Some(code) = code else {
-        let rows: Vec<String> = CODES.iter().map(|c| format!("{:>3}  {}\n", c.code, c.means)).collect();
+        let rows: Vec<String> = CODES.iter().map(|c| format!("{:>3}  {}\n", c.exit, c.means)).collect();
         return Ok(rows.concat() + "\n`homectl explain CODE` says what to do.\n");
     };
     let c = find(code)?;
-    Ok(format!("exit code {}: {}\n\n{}\n", c.code, c.means, c.todo))
+    Ok(format!("exit code {}: {}\n\n{}\n", c.exit, c.means, c.todo))
 }
 
 /// The same as JSON.
 pub(super) fn json(code: Option<u8>) -> Result<Value> {
-    let one = |c: &Code| json!({ "code": c.code, "means": c.means, "todo": c.todo });
+    let one = |c: &Code| json!({ "code": c.exit, "means": c.means, "todo": c.todo });
     let codes = match code {
         Some(code) => vec![one(find(code)?)],
         None => CODES.iter().map(one).collect(),
@@ -78,6 +78,6 @@ pub(super) fn json(code: Option<u8>) -> Result<Value> {
 fn find(code: u8) -> Result<&'static Code> {
     CODES
         .iter()
-        .find(|c| c.code == code)
+        .find(|c| c.exit == code)
         .ok_or_else(|| Failure::new(exit::USAGE, format!("homectl has no exit code {code}")).help("`homectl explain` lists them"))
 }

@@ -21,7 +21,7 @@ pub(super) enum Face {
 
 impl Face {
     /// From flags and terminal.
-    pub(super) fn of(options: &Options) -> Self {
+    pub(super) fn of(options: Options) -> Self {
         let paint = Paint(options.colour_talk);
         match (options.format, options.live, options.verbose) {
             (Format::Events, ..) => Self::Events,

@@ -1,7 +1,7 @@
 //! How a failure that ends a verb looks, as text and as JSON.
 
 use super::json::FORMAT;
-use super::style::{Paint, clean};
+use super::style::{Paint, because, clean};
 use crate::error::Failure;
 use miette::{JSONReportHandler, MietteHandlerOpts};
 use serde_json::{Value, json};
@@ -19,14 +19,8 @@ pub(super) fn text(failure: &Failure, colour: bool) -> String {
     }
     let paint = Paint(colour);
     let place = failure.node().map(|n| format!("{n}: ")).unwrap_or_default();
-    let mut text = format!("{} {place}{}", paint.red("error:"), clean(failure.what()));
-    for line in failure.evidence() {
-        text += &format!("\n  | {}", clean(line));
-    }
-    if let Some(help) = failure.remedy() {
-        text += &format!("\n  {} {}", paint.cyan("help:"), clean(help));
-    }
-    text
+    let because = because(failure.evidence(), failure.remedy().unwrap_or_default(), paint);
+    format!("{} {place}{}{because}", paint.red("error:"), clean(failure.what()))
 }
 
 /// The failure as the document that `--json` promises.

@@ -1,6 +1,6 @@
 //! Events as lines for people: `attic  etcd member … done (3.2 s)`. Used where there is no terminal, and above the bars.
 
-use super::style::{Paint, clean, megabytes};
+use super::style::{Paint, because, clean, megabytes};
 use super::tally::Tally;
 use crate::exec::{Event, EventKind, Outcome};
 use crate::steps::StepId;
@@ -57,14 +57,8 @@ impl Lines {
     }
 
     fn failed(&self, step: &StepId, what: &str, evidence: &[String], help: &str) -> String {
-        let mut text = format!("{}  {} … {}: {}", step.lane, self.tally.title(step), self.paint.red("failed"), clean(what));
-        for line in evidence {
-            text += &format!("\n  | {}", clean(line));
-        }
-        if !help.is_empty() {
-            text += &format!("\n  help: {}", clean(help));
-        }
-        text
+        let because = because(evidence, help, self.paint);
+        format!("{}  {} … {}: {}{because}", step.lane, self.tally.title(step), self.paint.red("failed"), clean(what))
     }
 
     fn step(&mut self, event: &Event) -> Option<String> {

@@ -10,12 +10,13 @@ use std::time::Instant;
 /// The row for what happens on the operator's machine.
 const HERE: &str = "downloads";
 
+/// Nodes (`false`) before what is not a node (`true`); then by name.
+type Label = (bool, String);
+
 /// All rows, by label.
 pub(super) struct Live {
     bars: MultiProgress,
-    rows: BTreeMap<(bool, String), Row>,
-    /// Keeps the first column as wide as its widest label.
-    width: usize,
+    rows: BTreeMap<Label, Row>,
 }
 
 /// One row: what is known about a node now.
@@ -49,7 +50,7 @@ impl Live {
     }
 
     pub(super) fn on(target: ProgressDrawTarget) -> Self {
-        Self { bars: MultiProgress::with_draw_target(target), rows: BTreeMap::new(), width: 0 }
+        Self { bars: MultiProgress::with_draw_target(target), rows: BTreeMap::new() }
     }
 
     pub(super) fn bars(&self) -> MultiProgress {
@@ -60,18 +61,28 @@ impl Live {
         !self.rows.is_empty()
     }
 
-    /// Moves the row that an event belongs to.
+    /// Moves the row that an event belongs to; a new row may widen the first column of all.
     pub(super) fn hear(&mut self, event: &Event) {
         let Some(label) = label(&event.kind) else { return };
-        let row = self.row(label);
-        row.doing.hear(&event.kind, Instant::now());
-        row.draw(Instant::now());
+        let now = Instant::now();
+        let position = self.rows.range(..label.clone()).count();
+        let rows = self.rows.len();
+        let bars = &self.bars;
+        let make = || Row { bar: bars.insert(position, ProgressBar::new_spinner().with_style(style())), doing: Doing::default() };
+        let row = self.rows.entry(label).or_insert_with(make);
+        row.doing.hear(&event.kind, now);
+        row.draw(now);
+        if self.rows.len() > rows {
+            self.redraw();
+        }
     }
 
     /// Draws every row anew: seconds go on.
     pub(super) fn redraw(&mut self) {
         let now = Instant::now();
-        for row in self.rows.values() {
+        let width = self.rows.keys().map(|(_, name)| name.chars().count()).max().unwrap_or(0);
+        for ((_, name), row) in &self.rows {
+            row.bar.set_prefix(format!("{name:width$}"));
             row.draw(now);
         }
     }
@@ -83,18 +94,6 @@ impl Live {
             self.bars.remove(&row.bar);
         }
         self.rows.clear();
-        self.width = 0;
-    }
-
-    /// The row with this label, made where it is missing: nodes by name, then the API.
-    fn row(&mut self, label: (bool, String)) -> &mut Row {
-        let position = self.rows.range(..label.clone()).count();
-        self.rows.entry(label).or_insert_with_key(|(_, name)| {
-            let bar = self.bars.insert(position, ProgressBar::new_spinner().with_style(style()));
-            self.width = self.width.max(name.chars().count());
-            bar.set_prefix(format!("{name:width$}", width = self.width));
-            Row { bar, doing: Doing::default() }
-        })
     }
 }
 
@@ -173,7 +172,7 @@ impl Wait {
 }
 
 /// The row of an event; the API comes after all nodes.
-fn label(kind: &EventKind) -> Option<(bool, String)> {
+fn label(kind: &EventKind) -> Option<Label> {
     match kind {
         EventKind::Connecting { node, .. }
         | EventKind::Connected { node }

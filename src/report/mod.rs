@@ -17,6 +17,8 @@ mod status;
 mod style;
 mod summary;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 pub use json::plan as plan_json;
 pub use options::{Format, Options};

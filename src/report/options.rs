@@ -15,6 +15,7 @@ pub enum Format {
 }
 
 /// How to report.
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, each with a name")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     pub format: Format,

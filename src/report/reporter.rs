@@ -43,7 +43,7 @@ impl Reporter {
     #[must_use]
     pub fn new(options: Options) -> Self {
         failure::install(options.colour_talk);
-        let face = Face::of(&options);
+        let face = Face::of(options);
         let output = Output::process(face.bars());
         Self::with(options, face, output)
     }
@@ -56,8 +56,8 @@ impl Reporter {
 
     /// What was asked for.
     #[must_use]
-    pub fn options(&self) -> &Options {
-        &self.0.options
+    pub fn options(&self) -> Options {
+        self.0.options
     }
 
     /// Where events go; never waits.

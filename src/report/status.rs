@@ -116,7 +116,9 @@ fn section(out: &mut String, paint: Paint, title: &str, head: &[&str], body: Vec
     }
     rows.extend(body);
     for line in table(&rows) {
-        *out += &format!("  {line}\n");
+        *out += "  ";
+        *out += &line;
+        out.push('\n');
     }
     out.push('\n');
 }

@@ -50,6 +50,15 @@ pub(super) fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect())
 }
 
+/// What was seen and what helps, as the lines that follow a failure.
+pub(super) fn because(evidence: &[String], help: &str, paint: Paint) -> String {
+    let mut lines: Vec<String> = evidence.iter().map(|line| format!("\n  | {}", clean(line))).collect();
+    if !help.is_empty() {
+        lines.push(format!("\n  {} {}", paint.cyan("help:"), clean(help)));
+    }
+    lines.concat()
+}
+
 /// Bytes as `34.1 MB`, in powers of ten as links and disks are sold.
 pub(super) fn megabytes(bytes: u64) -> String {
     let tenths = bytes / 100_000;

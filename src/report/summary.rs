@@ -1,6 +1,6 @@
 //! The end of a run: what was done where, and every failure once more with what helps.
 
-use super::style::{Paint, clean, count, table};
+use super::style::{Paint, because, clean, count, table};
 use super::tally::{Failed, Tally};
 use crate::plan::Plan;
 
@@ -9,7 +9,7 @@ pub(super) fn summary_text(plan: &Plan, tally: &Tally, colour: bool) -> String {
     let paint = Paint(colour);
     let mut lines = Vec::new();
     for failed in &tally.failures {
-        lines.extend(failure(failed, paint));
+        lines.push(failure(failed, paint));
         lines.push(String::new());
     }
     lines.extend(nodes(plan, tally));
@@ -17,13 +17,9 @@ pub(super) fn summary_text(plan: &Plan, tally: &Tally, colour: bool) -> String {
     lines.join("\n")
 }
 
-fn failure(f: &Failed, paint: Paint) -> Vec<String> {
-    let mut lines = vec![format!("{} {}: {}: {}", paint.red("failed:"), f.step.lane, f.title, clean(&f.what))];
-    lines.extend(f.evidence.iter().map(|l| format!("  | {}", clean(l))));
-    if !f.help.is_empty() {
-        lines.push(format!("  {} {}", paint.cyan("help:"), clean(&f.help)));
-    }
-    lines
+fn failure(f: &Failed, paint: Paint) -> String {
+    let because = because(&f.evidence, &f.help, paint);
+    format!("{} {}: {}: {}{because}", paint.red("failed:"), f.step.lane, f.title, clean(&f.what))
 }
 
 /// A row for each node that took part, and for those that were offline.

@@ -20,7 +20,7 @@ mod seen;
 mod shell;
 mod sysctl;
 mod unit;
-#[allow(clippy::module_inception)]
+#[expect(clippy::module_inception, reason = "the enum has the name of the module")]
 mod want;
 
 pub use account::Account;

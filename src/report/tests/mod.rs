@@ -1,0 +1,10 @@
+//! Screens as they are, from values made by hand.
+
+mod event_lines;
+mod fixture;
+mod json_form;
+mod plan_screen;
+mod reporter_streams;
+mod rows;
+mod screen;
+mod state_screen;
