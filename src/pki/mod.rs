@@ -1,5 +1,20 @@
-//! Certificates and keys: the CAs, the leaves, and what a leaf on a node means.
+//! Certificates and keys: the CAs, the leaves, and what a leaf on a node means. Pure: nothing here touches a disk.
 
+mod issue;
+mod judge;
+mod key;
 mod leaf;
+mod leaves;
+mod text;
 
-pub use leaf::{Ca, LeafSpec, Usage, judge};
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;
+
+pub use issue::{BACKDATE, issue, make_authority, reissue};
+pub use judge::{judge, same_key};
+pub use key::{Authority, Pair, ServiceAccountKey, WireGuardKey, encryption_key};
+pub use leaf::{Ca, LeafSpec, Usage};
+pub use leaves::{CLUSTER, NamedLeaf, leaves, name};
+pub use text::SecretText;

@@ -1,7 +1,18 @@
 //! The secrets of one cluster: made before planning, kept in `inventory.secrets.age`, never in clear on disk.
 
-mod bytes;
+mod content;
+mod crypt;
+mod identity;
+mod make;
 mod model;
+mod prepare;
+mod store;
+#[cfg(test)]
+mod tests;
 
-pub use bytes::SecretText;
-pub use model::{Authority, Pair, Secrets, WireGuardKey};
+pub use crate::pki::{Authority, Pair, SecretText, ServiceAccountKey, WireGuardKey};
+pub use crypt::Recipient;
+pub use identity::{Identity, IdentityChoice, create_identity, find_identity, identity};
+pub use model::Secrets;
+pub use prepare::{Prepared, prepare};
+pub use store::{open, recipients, save};

@@ -1,37 +1,14 @@
 //! What a cluster's secrets are.
 
-use super::SecretText;
+use super::{Authority, Pair, SecretText, WireGuardKey};
 use crate::pki::Ca;
 use std::collections::BTreeMap;
-
-/// A certificate authority.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Authority {
-    /// PEM.
-    pub cert: String,
-    /// PKCS#8 PEM.
-    pub key: SecretText,
-}
-
-/// A leaf certificate and its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pair {
-    /// PEM.
-    pub cert: String,
-    /// PKCS#8 PEM.
-    pub key: SecretText,
-}
-
-/// A node's WireGuard key pair, base64 as `wg` writes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WireGuardKey {
-    pub private: SecretText,
-    pub public: String,
-}
 
 /// All secrets of one cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secrets {
+    /// Name of the cluster they belong to.
+    pub cluster: String,
     pub cluster_ca: Authority,
     pub etcd_ca: Authority,
     pub front_proxy_ca: Authority,

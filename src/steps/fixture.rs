@@ -208,6 +208,7 @@ fn secrets(nodes: &[Node]) -> Secrets {
         "kubelet",
     ];
     Secrets {
+        cluster: "home".into(),
         cluster_ca: authority("cluster"),
         etcd_ca: authority("etcd"),
         front_proxy_ca: authority("front-proxy"),

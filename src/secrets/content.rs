@@ -1,0 +1,146 @@
+//! The clear text of a secrets file: TOML with a format version. It exists in memory only.
+
+use super::{Authority, Pair, SecretText, Secrets, WireGuardKey};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
+use zeroize::Zeroizing;
+
+/// The format that this version writes, and the newest that it reads.
+const FORMAT: u32 = 1;
+
+/// Why a text is not a secrets file. Never quotes the text.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unreadable {
+    #[error("its format is {0}, this version of homectl reads up to {FORMAT}")]
+    Newer(u32),
+    #[error("its content is not what homectl writes (line {0})")]
+    Line(usize),
+    #[error("the key and the certificate of its {0} do not belong together")]
+    Mismatch(crate::pki::Ca),
+}
+
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Content {
+    format: u32,
+    cluster: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    etcd_cluster_id: Option<String>,
+    encryption_key: Hidden,
+    service_account: KeyPair,
+    cluster_ca: Certified,
+    etcd_ca: Certified,
+    front_proxy_ca: Certified,
+    wireguard: BTreeMap<String, KeyPair>,
+    /// By owner, then by name.
+    leaves: BTreeMap<String, BTreeMap<String, Certified>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyPair {
+    private: Hidden,
+    public: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Certified {
+    cert: String,
+    key: Hidden,
+}
+
+/// Secret text on its way into the encrypted file: serializable here and nowhere else.
+struct Hidden(SecretText);
+
+impl Serialize for Hidden {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.expose())
+    }
+}
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(SecretText::new(text)))
+    }
+}
+
+/// The text of `secrets`, the same for equal secrets.
+pub(super) fn write(secrets: &Secrets) -> Result<Zeroizing<String>, toml::ser::Error> {
+    toml::to_string(&Content::from(secrets)).map(Zeroizing::new)
+}
+
+/// The secrets that `text` holds.
+pub(super) fn read(text: &str) -> Result<Secrets, Unreadable> {
+    // toml's messages quote what they found: only the line is told.
+    let line = |e: &toml::de::Error| Unreadable::Line(text[..e.span().map_or(0, |s| s.start.min(text.len()))].matches('\n').count() + 1);
+    let head: Head = toml::from_str(text).map_err(|e| line(&e))?;
+    if head.format != FORMAT {
+        return Err(Unreadable::Newer(head.format));
+    }
+    let content: Content = toml::from_str(text).map_err(|e| line(&e))?;
+    let secrets = Secrets::from(content);
+    match crate::pki::Ca::ALL.into_iter().find(|&ca| !secrets.authority(ca).is_whole()) {
+        Some(ca) => Err(Unreadable::Mismatch(ca)),
+        None => Ok(secrets),
+    }
+}
+
+impl From<&Secrets> for Content {
+    fn from(s: &Secrets) -> Self {
+        let mut leaves: BTreeMap<String, BTreeMap<String, Certified>> = BTreeMap::new();
+        for ((owner, name), pair) in &s.leaves {
+            leaves.entry(owner.clone()).or_default().insert(name.clone(), certified(&pair.cert, &pair.key));
+        }
+        let wireguard = |(name, key): (&String, &WireGuardKey)| (name.clone(), key_pair(&key.private, &key.public));
+        Self {
+            format: FORMAT,
+            cluster: s.cluster.clone(),
+            etcd_cluster_id: s.etcd_cluster_id.clone(),
+            encryption_key: Hidden(s.encryption_key.clone()),
+            service_account: key_pair(&s.service_account, &s.service_account_public),
+            cluster_ca: certified(&s.cluster_ca.cert, &s.cluster_ca.key),
+            etcd_ca: certified(&s.etcd_ca.cert, &s.etcd_ca.key),
+            front_proxy_ca: certified(&s.front_proxy_ca.cert, &s.front_proxy_ca.key),
+            wireguard: s.wireguard.iter().map(wireguard).collect(),
+            leaves,
+        }
+    }
+}
+
+fn certified(cert: &str, key: &SecretText) -> Certified {
+    Certified { cert: cert.to_owned(), key: Hidden(key.clone()) }
+}
+
+fn key_pair(private: &SecretText, public: &str) -> KeyPair {
+    KeyPair { private: Hidden(private.clone()), public: public.to_owned() }
+}
+
+impl From<Content> for Secrets {
+    fn from(c: Content) -> Self {
+        let authority = |c: Certified| Authority { cert: c.cert, key: c.key.0 };
+        let mut leaves = BTreeMap::new();
+        for (owner, named) in c.leaves {
+            for (name, pair) in named {
+                leaves.insert((owner.clone(), name), Pair { cert: pair.cert, key: pair.key.0 });
+            }
+        }
+        Self {
+            cluster: c.cluster,
+            cluster_ca: authority(c.cluster_ca),
+            etcd_ca: authority(c.etcd_ca),
+            front_proxy_ca: authority(c.front_proxy_ca),
+            service_account: c.service_account.private.0,
+            service_account_public: c.service_account.public,
+            encryption_key: c.encryption_key.0,
+            wireguard: c.wireguard.into_iter().map(|(n, k)| (n, WireGuardKey { private: k.private.0, public: k.public })).collect(),
+            leaves,
+            etcd_cluster_id: c.etcd_cluster_id,
+        }
+    }
+}

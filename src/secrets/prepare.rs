@@ -1,0 +1,46 @@
+//! What every verb does first: the identity, the secrets file, and what is missing in it.
+
+use super::{IdentityChoice, Secrets, identity, open, save};
+use crate::cluster::Cluster;
+use crate::error::{Failure, Result};
+use std::path::Path;
+
+/// Secrets that are complete for a cluster and saved.
+#[derive(Debug)]
+pub struct Prepared {
+    pub secrets: Secrets,
+    pub identity: IdentityChoice,
+    /// Whether there was no secrets file before.
+    pub made: bool,
+    /// What was added or renewed, one line each; empty for new secrets.
+    pub changes: Vec<String>,
+    /// What the operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// Opens the secrets file `path` of `cluster`, or makes it; adds what is missing; saves it where it changed.
+///
+/// `flag` is `--identity`; `now` in Unix seconds.
+///
+/// # Errors
+/// As [`identity`], [`open`], [`Secrets::ensure`] and [`save`]. The cluster was bootstrapped and its secrets are gone: refused,
+/// since new authorities would not fit it.
+pub fn prepare(path: &Path, cluster: &Cluster, flag: Option<&Path>, now: i64) -> Result<Prepared> {
+    let made = !path.exists();
+    if let Some(id) = cluster.etcd_cluster_id.as_ref().filter(|_| made) {
+        return Err(Failure::refused(format!("{} is missing, but its cluster exists", path.display()))
+            .seen(format!("the lock records etcd cluster {id}"))
+            .help("restore the file from version control or a backup; new secrets would not fit the cluster"));
+    }
+    let identity = identity(flag, path)?;
+    let (secrets, changes) = if made {
+        (Secrets::make(cluster, now)?, Vec::new())
+    } else {
+        let mut secrets = open(path, &cluster.name, &identity.identity)?;
+        let changes = secrets.refresh(cluster, now)?;
+        (secrets, changes)
+    };
+    save(path, &secrets, &identity.identity, &[])?;
+    let warnings = secrets.warnings(now)?;
+    Ok(Prepared { secrets, identity, made, changes, warnings })
+}

@@ -1,0 +1,460 @@
+//! Secrets made, kept, saved and opened.
+
+use super::identity::Identity;
+use super::*;
+use crate::cluster::Role;
+use crate::error::exit;
+use crate::pki::fixture::{DAY, NOW, cluster, node, run};
+use crate::pki::{self, Ca, name, same_key};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+fn secrets() -> Secrets {
+    Secrets::make(&cluster(), NOW).unwrap()
+}
+
+/// Everything in `s` that nobody may see.
+fn keys(s: &Secrets) -> Vec<&str> {
+    let authorities = Ca::ALL.map(|ca| s.authority(ca).key.expose());
+    let wireguard = s.wireguard.values().map(|k| k.private.expose());
+    let leaves = s.leaves.values().map(|p| p.key.expose());
+    authorities.into_iter().chain(wireguard).chain(leaves).chain([s.service_account.expose(), s.encryption_key.expose()]).collect()
+}
+
+/// A directory with an identity's secrets file in it.
+struct Place {
+    dir: tempfile::TempDir,
+    identity: Identity,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), identity: Identity::generate() }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path().join("inventory.secrets.age")
+    }
+
+    fn save(&self, secrets: &Secrets) -> bool {
+        save(&self.file(), secrets, &self.identity, &[]).unwrap()
+    }
+
+    fn open(&self) -> crate::error::Result<Secrets> {
+        open(&self.file(), "home", &self.identity)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(self.dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn made_secrets_hold_and_stay() {
+    let mut secrets = secrets();
+    let cluster = cluster();
+    assert_eq!(secrets.leaves.len(), pki::leaves(&cluster).len());
+    assert_eq!(secrets.wireguard.keys().collect::<Vec<_>>(), ["attic", "cellar"]);
+    for leaf in pki::leaves(&cluster) {
+        let pair = secrets.leaf(&leaf.owner, leaf.name).unwrap();
+        pki::judge(&leaf.spec, &secrets.authority(leaf.spec.ca).cert, &pair.cert, NOW).unwrap();
+        assert!(pair.is_whole());
+    }
+    let before = secrets.clone();
+    assert!(!secrets.ensure(&cluster, NOW + 200 * DAY).unwrap());
+    assert_eq!(secrets, before);
+    let mut all = keys(&secrets);
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), count);
+}
+
+#[test]
+fn new_nodes_get_theirs_and_old_ones_keep_theirs() {
+    let (mut secrets, mut cluster) = (secrets(), cluster());
+    let before = secrets.clone();
+    cluster.nodes.push(node("garage", 3, Role::ControlPlane));
+    cluster.nodes.remove(1);
+    let changes = secrets.refresh(&cluster, NOW).unwrap();
+    assert_eq!(changes.len(), 13);
+    assert_eq!((changes[0].as_str(), changes[1].as_str()), ("garage/wireguard: made", "garage/apiserver: made"));
+    for (key, pair) in &before.leaves {
+        assert_eq!(&secrets.leaves[key], pair);
+    }
+    assert_eq!(secrets.wireguard["cellar"], before.wireguard["cellar"]);
+    assert_eq!(secrets.cluster_ca, before.cluster_ca);
+}
+
+#[test]
+fn only_what_no_longer_holds_is_renewed_and_keys_stay() {
+    let (mut secrets, mut cluster) = (secrets(), cluster());
+    let before = secrets.clone();
+    cluster.api.names.push("new.home.lan".into());
+    assert_eq!(secrets.refresh(&cluster, NOW).unwrap(), ["attic/apiserver: lacks DNS new.home.lan"]);
+    let (old, new) = (before.leaf("attic", name::APISERVER).unwrap(), secrets.leaf("attic", name::APISERVER).unwrap());
+    assert_eq!(old.key, new.key);
+    assert!(same_key(&old.cert, &new.cert));
+
+    let aged = secrets.refresh(&cluster, NOW + 250 * DAY).unwrap();
+    assert_eq!(aged.len(), secrets.leaves.len());
+    assert!(aged[0].ends_with("less than a third of its life left (115 days of 365 days)"), "{}", aged[0]);
+    assert!(!secrets.ensure(&cluster, NOW + 250 * DAY).unwrap());
+    assert_eq!(secrets.cluster_ca, before.cluster_ca);
+
+    let other = secrets.leaf("cellar", name::KUBELET).unwrap().key.clone();
+    secrets.leaves.get_mut(&("attic".into(), name::ADMIN.into())).unwrap().key = other;
+    assert_eq!(secrets.refresh(&cluster, NOW + 250 * DAY).unwrap(), ["attic/admin: key and certificate did not match"]);
+}
+
+#[test]
+fn an_authority_that_ends_is_told_and_never_made_anew() {
+    let mut secrets = secrets();
+    assert_eq!(secrets.warnings(NOW).unwrap(), Vec::<String>::new());
+    let late = NOW + 3550 * DAY;
+    assert!(secrets.ensure(&cluster(), late).unwrap());
+    assert!(!secrets.ensure(&cluster(), late).unwrap());
+    assert_eq!(secrets.warnings(late).unwrap()[0], "the cluster CA ends in 100 days; certificates cannot outlive it");
+    let before = secrets.clone();
+    let failure = secrets.ensure(&cluster(), NOW + 3651 * DAY).unwrap_err();
+    assert_eq!(failure.what(), "the cluster CA expired 24 hours ago");
+    assert_eq!(secrets, before);
+}
+
+#[test]
+fn debug_shows_no_key() {
+    let secrets = secrets();
+    let shown = format!("{secrets:?} {secrets:#?}");
+    for key in keys(&secrets) {
+        for line in key.lines().filter(|l| !l.starts_with("-----")) {
+            assert!(!shown.contains(line));
+        }
+    }
+    let identity = Identity::generate();
+    let shown = format!("{identity:?}");
+    assert!(!shown.to_uppercase().contains("SECRET"));
+    assert!(shown.contains(&identity.recipient().to_string()));
+}
+
+#[test]
+fn what_is_saved_is_what_is_opened() {
+    let (place, mut secrets) = (Place::new(), secrets());
+    assert!(place.save(&secrets));
+    assert_eq!(place.open().unwrap(), secrets);
+    assert_eq!((mode(&place.file()), place.names()), (0o600, vec!["inventory.secrets.age".to_owned()]));
+    let sealed = fs::read(place.file()).unwrap();
+    assert!(sealed.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----\n"));
+
+    assert!(!place.save(&secrets));
+    assert_eq!(fs::read(place.file()).unwrap(), sealed);
+
+    secrets.etcd_cluster_id = Some("0123456789abcdef".into());
+    assert!(place.save(&secrets));
+    assert_eq!(place.open().unwrap(), secrets);
+    assert_eq!(place.names(), ["inventory.secrets.age"]);
+}
+
+#[test]
+fn a_wrong_identity_is_told_the_right_one() {
+    let (place, secrets) = (Place::new(), secrets());
+    place.save(&secrets);
+    let wrong = Identity::generate();
+    let before = fs::read(place.file()).unwrap();
+    for failure in [open(&place.file(), "home", &wrong).unwrap_err(), save(&place.file(), &secrets, &wrong, &[]).unwrap_err()] {
+        assert_eq!(failure.exit_code(), exit::INVENTORY);
+        let evidence = [format!("encrypted to {}", place.identity.recipient()), format!("identity is {}", wrong.recipient())];
+        assert_eq!(failure.evidence(), evidence);
+        assert!(failure.remedy().unwrap().contains("--identity"));
+    }
+    assert_eq!(fs::read(place.file()).unwrap(), before);
+}
+
+#[test]
+fn damage_is_told_from_a_wrong_identity() {
+    let (place, secrets) = (Place::new(), secrets());
+    place.save(&secrets);
+    let whole = fs::read(place.file()).unwrap();
+    let mut cases = vec![Vec::new(), b"hello".to_vec(), whole[..whole.len() / 2].to_vec()];
+    for at in [300, whole.len() / 2, whole.len() - 60] {
+        let mut flipped = whole.clone();
+        flipped[at] = if flipped[at] == b'A' { b'B' } else { b'A' };
+        cases.push(flipped);
+    }
+    for bytes in cases {
+        fs::write(place.file(), &bytes).unwrap();
+        let failure = place.open().unwrap_err();
+        assert_eq!(failure.exit_code(), exit::INVENTORY);
+        let what = failure.what();
+        assert!(what.ends_with("is damaged") || what.starts_with("this identity does not open"), "{failure}");
+        assert!(failure.remedy().is_some());
+        assert!(save(&place.file(), &secrets, &place.identity, &[]).is_err());
+        assert_eq!(fs::read(place.file()).unwrap(), bytes);
+    }
+}
+
+/// Writes `clear` as a secrets file.
+fn seal(place: &Place, clear: &str) {
+    let sealed = super::crypt::encrypt(clear, &[place.identity.recipient()]).unwrap();
+    fs::write(place.file(), sealed).unwrap();
+}
+
+#[test]
+fn content_that_is_not_ours_is_refused_and_never_quoted() {
+    let (place, mut secrets) = (Place::new(), secrets());
+    let text = super::content::write(&secrets).unwrap();
+    for (clear, what, evidence) in [
+        (text.replacen("format = 1", "format = 2", 1), "was written by a newer homectl", "its format is 2"),
+        (text.replacen("format = 1", "format = 1\nhunter2 = \"hunter2\"", 1), "is damaged", "(line 2)"),
+        (text.replacen("format = 1", "format = \"hunter2\"", 1), "is damaged", "(line 1)"),
+        ("hunter2".into(), "is damaged", "(line 1)"),
+    ] {
+        seal(&place, &clear);
+        let failure = place.open().unwrap_err();
+        assert!(failure.what().ends_with(what), "{failure}");
+        assert!(failure.evidence()[0].contains(evidence), "{failure}");
+        assert!(!failure.to_string().contains("hunter2"));
+        assert_eq!(failure.exit_code(), exit::INVENTORY);
+    }
+    secrets.etcd_ca.key = secrets.cluster_ca.key.clone();
+    seal(&place, &super::content::write(&secrets).unwrap());
+    assert_eq!(place.open().unwrap_err().evidence(), ["the key and the certificate of its etcd CA do not belong together"]);
+}
+
+#[test]
+fn another_clusters_secrets_are_refused() {
+    let (place, secrets) = (Place::new(), secrets());
+    place.save(&secrets);
+    let failure = open(&place.file(), "cabin", &place.identity).unwrap_err();
+    assert_eq!(failure.what(), "the secrets are of the cluster `home`, the inventory is of `cabin`");
+    assert_eq!(failure.exit_code(), exit::INVENTORY);
+    let theirs = Secrets { cluster: "cabin".into(), ..secrets.clone() };
+    assert!(save(&place.file(), &theirs, &place.identity, &[]).is_err());
+    assert_eq!(place.open().unwrap(), secrets);
+}
+
+#[test]
+fn all_readers_keep_their_access() {
+    let (place, mut secrets) = (Place::new(), secrets());
+    let second = Identity::generate();
+    save(&place.file(), &secrets, &place.identity, &[second.recipient()]).unwrap();
+    assert!(!save(&place.file(), &secrets, &second, &[]).unwrap());
+    assert_eq!(recipients(&place.file()).unwrap(), [place.identity.recipient(), second.recipient()]);
+    secrets.etcd_cluster_id = Some("1".into());
+    assert!(save(&place.file(), &secrets, &second, &[]).unwrap());
+    assert_eq!(place.open().unwrap(), secrets);
+
+    let third = Identity::generate();
+    assert!(save(&place.file(), &secrets, &second, &[third.recipient()]).unwrap());
+    assert_eq!(open(&place.file(), "home", &third).unwrap(), secrets);
+    assert_eq!(place.open().unwrap(), secrets);
+}
+
+#[test]
+fn readers_that_are_not_named_are_not_shut_out() {
+    let (place, mut secrets) = (Place::new(), secrets());
+    let other = Identity::generate();
+    let clear = super::content::write(&secrets).unwrap();
+    let by_hand = |to: &[&Recipient]| {
+        let encryptor = age::Encryptor::with_recipients(to.iter().map(|r| *r as &dyn age::Recipient)).unwrap();
+        let mut sealed = Vec::new();
+        let mut writer = encryptor.wrap_output(&mut sealed).unwrap();
+        std::io::Write::write_all(&mut writer, clear.as_bytes()).unwrap();
+        writer.finish().unwrap();
+        fs::write(place.file(), sealed).unwrap();
+    };
+    by_hand(&[&place.identity.recipient(), &other.recipient()]);
+    secrets.etcd_cluster_id = Some("1".into());
+    let failure = save(&place.file(), &secrets, &place.identity, &[]).unwrap_err();
+    assert!(failure.what().ends_with("is for 2 readers, not all of them known"), "{failure}");
+    assert!(open(&place.file(), "home", &other).is_ok());
+    by_hand(&[&place.identity.recipient()]);
+    assert!(place.save(&secrets));
+    assert_eq!(place.open().unwrap(), secrets);
+}
+
+#[test]
+fn a_link_stays_a_link() {
+    let (place, secrets) = (Place::new(), secrets());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let target = elsewhere.path().join("real.age");
+    save(&target, &secrets, &place.identity, &[]).unwrap();
+    symlink(&target, place.file()).unwrap();
+    let changed = Secrets { etcd_cluster_id: Some("1".into()), ..secrets };
+    assert!(place.save(&changed));
+    assert!(fs::symlink_metadata(place.file()).unwrap().is_symlink());
+    assert_eq!(open(&target, "home", &place.identity).unwrap(), changed);
+}
+
+#[test]
+fn the_age_program_opens_it() {
+    let (place, secrets) = (Place::new(), secrets());
+    place.save(&secrets);
+    let choice = create_identity(&place.dir.path().join("id/identity.txt")).unwrap();
+    save(&place.file(), &secrets, &place.identity, &[choice.identity.recipient()]).unwrap();
+    let file = place.file().display().to_string();
+    let Some(clear) = run("age", &["--decrypt", "-i", &choice.path.display().to_string(), &file], "") else { return };
+    let clear = clear.unwrap();
+    assert_eq!(clear, *super::content::write(&secrets).unwrap());
+    let mut lines = clear.lines();
+    assert_eq!((lines.next(), lines.next()), (Some("format = 1"), Some("cluster = \"home\"")));
+    let public = run("age-keygen", &["-y", &choice.path.display().to_string()], "").unwrap().unwrap();
+    assert_eq!(public.trim(), choice.identity.recipient().to_string());
+}
+
+mod identities {
+    use super::super::identity::Places;
+    use super::*;
+
+    fn places(place: &Place, named: Option<&str>) -> Places {
+        Places { named: named.map(|n| place.dir.path().join(n)), default: place.dir.path().join("config/homectl/identity.txt") }
+    }
+
+    #[test]
+    fn made_once_private_and_said() {
+        let place = Place::new();
+        let places = places(&place, None);
+        assert!(places.find().unwrap().is_none());
+        let made = places.find_or_create(&place.file()).unwrap();
+        assert!(made.created);
+        assert_eq!((mode(&made.path), mode(made.path.parent().unwrap())), (0o600, 0o700));
+        let text = fs::read_to_string(&made.path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("# created: 20"), "{}", lines[0]);
+        assert_eq!(lines[1], format!("# public key: {}", made.identity.recipient()));
+        assert!(lines[2].starts_with("AGE-SECRET-KEY-1") && lines.len() == 3);
+        let again = places.find_or_create(&place.file()).unwrap();
+        assert!(!again.created);
+        assert_eq!(again.identity.recipient(), made.identity.recipient());
+        // A second run that was as quick takes the first one's.
+        let raced = create_identity(&made.path).unwrap();
+        assert_eq!((raced.created, raced.identity.recipient()), (false, made.identity.recipient()));
+    }
+
+    #[test]
+    fn not_made_where_it_could_open_nothing() {
+        let place = Place::new();
+        place.save(&secrets());
+        let places = places(&place, None);
+        let failure = places.find_or_create(&place.file()).unwrap_err();
+        assert_eq!(failure.exit_code(), exit::INVENTORY);
+        assert_eq!(failure.evidence(), [format!("encrypted to {}", place.identity.recipient())]);
+        assert!(!places.default.exists());
+    }
+
+    #[test]
+    fn a_named_one_must_exist() {
+        let place = Place::new();
+        let failure = places(&place, Some("id.txt")).find_or_create(&place.file()).unwrap_err();
+        assert_eq!(failure.exit_code(), exit::USAGE);
+        assert!(failure.remedy().unwrap().contains("age-keygen -o"), "{failure}");
+        assert_eq!(place.names(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_flag_goes_before_the_environment() {
+        let of = |flag: Option<&str>, env: Option<&str>| Places::new(flag.map(Path::new), env.map(Into::into)).unwrap().named;
+        assert_eq!(of(Some("a"), Some("b")), Some("a".into()));
+        assert_eq!(of(None, Some("b")), Some("b".into()));
+        assert_eq!(of(None, Some("")), None);
+        assert!(Places::new(None, None).unwrap().default.ends_with("homectl/identity.txt"));
+    }
+
+    #[test]
+    fn one_that_others_can_read_is_refused() {
+        let place = Place::new();
+        let made = create_identity(&place.dir.path().join("it's.txt")).unwrap();
+        for (bits, fine) in [(0o400, true), (0o600, true), (0o640, false), (0o604, false), (0o610, false)] {
+            fs::set_permissions(&made.path, fs::Permissions::from_mode(bits)).unwrap();
+            let found = places(&place, Some("it's.txt")).find();
+            assert_eq!(found.is_ok(), fine, "{bits:o}");
+            if let Err(failure) = found {
+                assert!(failure.what().ends_with(&format!("is open to others (mode {bits:04o})")), "{failure}");
+                assert_eq!(failure.remedy().unwrap(), format!("chmod 600 '{}'", made.path.display().to_string().replace('\'', r"'\''")));
+            }
+        }
+    }
+
+    #[test]
+    fn files_of_other_kinds_are_named_and_never_quoted() {
+        let place = Place::new();
+        for (text, what) in [
+            ("", "holds no age identity"),
+            ("# nothing\n", "holds no age identity"),
+            ("age-encryption.org/v1\n-> scrypt x 18\n", "is protected by a passphrase, which is not supported yet"),
+            ("-----BEGIN AGE ENCRYPTED FILE-----\n", "is protected by a passphrase, which is not supported yet"),
+            ("-----BEGIN OPENSSH PRIVATE KEY-----\n", "is an SSH or PEM key, not an age identity"),
+            ("AGE-PLUGIN-YUBIKEY-1QQQ\n", "needs an age plugin, which is not supported"),
+            ("# x\nAGE-SECRET-KEY-1HUNTER2\n", "has no age identity on line 2"),
+        ] {
+            let path = place.dir.path().join("id.txt");
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            let failure = places(&place, Some("id.txt")).find().unwrap_err();
+            assert!(failure.what().ends_with(what), "{failure}");
+            assert!(!failure.to_string().contains("HUNTER2"));
+            assert_eq!(failure.exit_code(), exit::INVENTORY);
+        }
+    }
+
+    #[test]
+    fn one_file_may_hold_several() {
+        let place = Place::new();
+        let (one, two) = (create_identity(&place.dir.path().join("1")).unwrap(), create_identity(&place.dir.path().join("2")).unwrap());
+        let both = fs::read_to_string(one.path).unwrap() + "\r\n" + &fs::read_to_string(two.path).unwrap();
+        let path = place.dir.path().join("both");
+        fs::write(&path, both).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let found = places(&place, Some("both")).find().unwrap().unwrap();
+        assert_eq!(found.identity.recipient(), one.identity.recipient());
+        let secrets = secrets();
+        save(&place.file(), &secrets, &two.identity, &[]).unwrap();
+        assert_eq!(open(&place.file(), "home", &found.identity).unwrap(), secrets);
+        // The key that opens it is one of ours already: nobody is added.
+        assert!(!save(&place.file(), &secrets, &found.identity, &[]).unwrap());
+    }
+}
+
+mod preparing {
+    use super::*;
+
+    fn with_identity(place: &Place) -> PathBuf {
+        create_identity(&place.dir.path().join("id.txt")).unwrap().path
+    }
+
+    #[test]
+    fn made_once_then_kept() {
+        let place = Place::new();
+        let id = with_identity(&place);
+        let first = prepare(&place.file(), &cluster(), Some(&id), NOW).unwrap();
+        assert!(first.made && first.changes.is_empty() && first.warnings.is_empty());
+        let bytes = fs::read(place.file()).unwrap();
+        let second = prepare(&place.file(), &cluster(), Some(&id), NOW + DAY).unwrap();
+        assert!(!second.made && second.changes.is_empty());
+        assert_eq!(second.secrets, first.secrets);
+        assert_eq!(fs::read(place.file()).unwrap(), bytes);
+
+        let mut grown = cluster();
+        grown.nodes.push(node("garage", 3, Role::Worker));
+        let third = prepare(&place.file(), &grown, Some(&id), NOW).unwrap();
+        assert_eq!(third.changes, ["garage/wireguard: made", "garage/kubelet: made"]);
+        assert_eq!(prepare(&place.file(), &grown, Some(&id), NOW).unwrap().secrets, third.secrets);
+    }
+
+    #[test]
+    fn lost_secrets_of_a_living_cluster_are_not_made_anew() {
+        let place = Place::new();
+        let id = with_identity(&place);
+        let mut living = cluster();
+        living.etcd_cluster_id = Some("0123456789abcdef".into());
+        let failure = prepare(&place.file(), &living, Some(&id), NOW).unwrap_err();
+        assert_eq!(failure.exit_code(), exit::REFUSED);
+        assert!(!place.file().exists());
+    }
+}
