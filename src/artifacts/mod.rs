@@ -1,1 +1,17 @@
 //! Downloads: resolving versions into URLs and sums, the operator's cache, mirrors, unpacking.
+
+mod cache;
+mod download;
+mod lock;
+mod origin;
+mod release;
+mod resolve;
+mod store;
+mod sums;
+mod unpack;
+
+pub use lock::{LockMode, Locked, lock};
+pub use origin::Limits;
+pub use release::{sums_url, url};
+pub use resolve::{Missing, Resolved, resolve};
+pub use store::{Progress, Store, Unpacked, UnpackedFile, cache_dir};

@@ -1,8 +1,10 @@
 //! `inventory.lock`: what was resolved once and stays: versions, URLs and sums, node numbers, the etcd cluster ID.
 
-use super::program::Programs;
+use super::program::{Component, Programs};
+use crate::error::{Failure, Result, exit};
+use crate::inventory::Inventory;
 use semver::Version;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The lock beside the inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,4 +17,95 @@ pub struct Lock {
     pub numbers: BTreeMap<String, u16>,
     /// Recorded at bootstrap, 16 hex digits.
     pub etcd_cluster_id: Option<String>,
+}
+
+impl Lock {
+    /// A lock without programs and numbers.
+    #[must_use]
+    pub fn empty(inventory: &Inventory) -> Self {
+        Self {
+            cluster: inventory.name.clone(),
+            kubernetes: inventory.kubernetes.clone(),
+            programs: Programs::default(),
+            numbers: BTreeMap::new(),
+            etcd_cluster_id: None,
+        }
+    }
+
+    /// Gives every node without a number the lowest one that no name holds, in the order of the inventory.
+    /// Names that left the inventory keep theirs.
+    ///
+    /// # Errors
+    /// The ranges have no number left.
+    pub fn assign(&mut self, inventory: &Inventory) -> Result<()> {
+        let capacity = inventory.capacity();
+        let mut taken: BTreeSet<u16> = self.numbers.values().copied().collect();
+        let mut next = 1;
+        for node in &inventory.nodes {
+            if self.numbers.contains_key(&node.name) {
+                continue;
+            }
+            while taken.contains(&next) {
+                next += 1;
+            }
+            if next > capacity {
+                return Err(self.full(inventory, &node.name));
+            }
+            taken.insert(next);
+            self.numbers.insert(node.name.clone(), next);
+        }
+        Ok(())
+    }
+
+    fn full(&self, inventory: &Inventory, name: &str) -> Failure {
+        let network = &inventory.network;
+        let gone: Vec<&str> =
+            self.numbers.keys().map(String::as_str).filter(|n| !inventory.nodes.iter().any(|node| node.name == *n)).collect();
+        let failure = Failure::new(exit::INVENTORY, format!("there is no node number left for `{name}`")).seen(format!(
+            "overlay {} and pods {} hold numbers up to {}",
+            network.overlay,
+            network.pods,
+            inventory.capacity()
+        ));
+        if gone.is_empty() {
+            return failure.help("take larger ranges");
+        }
+        failure
+            .seen(format!("kept for nodes that left the inventory: {}", gone.join(", ")))
+            .help("where one of these will never come back, remove its line from [numbers] in the lock; or take larger ranges")
+    }
+
+    /// Why the inventory cannot be used with this lock, where it cannot; to be mended by resolving again.
+    #[must_use]
+    pub fn outdated(&self, inventory: &Inventory) -> Option<String> {
+        if self.kubernetes != inventory.kubernetes {
+            return Some(format!("the lock has Kubernetes {}, the inventory {}", self.kubernetes, inventory.kubernetes));
+        }
+        for component in Component::ALL {
+            let wanted = component.version(inventory);
+            match self.programs.versions.get(&component) {
+                Some(locked) if *locked == wanted => {}
+                Some(locked) => return Some(format!("the lock has {component} {locked}, the inventory asks for {wanted}")),
+                None => return Some(format!("the lock has no {component}")),
+            }
+        }
+        let new = inventory.nodes.iter().find(|n| !self.numbers.contains_key(&n.name))?;
+        Some(format!("the lock has no number for `{}`", new.name))
+    }
+
+    /// Refuses the lock of another cluster.
+    ///
+    /// # Errors
+    /// Exit code 65, naming both.
+    pub fn belongs_to(&self, inventory: &Inventory) -> Result<()> {
+        if self.cluster == inventory.name {
+            return Ok(());
+        }
+        let lock = super::Lock::path(&inventory.path);
+        Err(Failure::new(
+            exit::INVENTORY,
+            format!("{} belongs to the cluster `{}`, the inventory is of `{}`", lock.display(), self.cluster, inventory.name),
+        )
+        .help("a cluster keeps its name for life: name it as before, or move the lock (and the secrets) away to begin a new one"))
+    }
 }

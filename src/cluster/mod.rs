@@ -3,11 +3,13 @@
 //! Everything right of here takes a [`Cluster`]; nobody looks at TOML again.
 
 mod lock;
+mod lock_file;
 mod model;
+mod order;
 mod program;
+mod resolve;
 
+pub use crate::inventory::{Api, Arch, CATALOGUE, HostnamePolicy, Network, PodNetwork, Policy, Registry, Role, SshTarget, Taint};
 pub use lock::Lock;
-pub use model::{
-    Addon, AddonSource, Api, Cluster, HostnamePolicy, Network, Node, PodNetwork, Policy, Registry, Role, SshTarget, Taint, nth,
-};
-pub use program::{Arch, Artifact, Component, Programs};
+pub use model::{Addon, AddonSource, Cluster, Node, nth};
+pub use program::{Artifact, Component, Programs};

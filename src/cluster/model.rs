@@ -1,6 +1,7 @@
 //! The types of the resolved cluster.
 
 use super::program::Programs;
+use crate::inventory::{Api, Arch, HostnamePolicy, Network, Registry, Role, SshTarget, Taint};
 use ipnet::Ipv4Net;
 use semver::Version;
 use std::collections::BTreeMap;
@@ -30,75 +31,6 @@ pub struct Cluster {
     pub etcd_cluster_id: Option<String>,
 }
 
-/// Address ranges and who moves packets.
-#[derive(Debug, Clone)]
-pub struct Network {
-    /// WireGuard addresses: node number N has host address N.
-    pub overlay: Ipv4Net,
-    /// One /24 a node.
-    pub pods: Ipv4Net,
-    /// Service addresses; `.1` is the API, `.10` is DNS.
-    pub services: Ipv4Net,
-    pub cni: PodNetwork,
-    pub policy: Policy,
-    /// DNS domain of the cluster, `cluster.local`.
-    pub domain: String,
-    /// MTU of the overlay and so of pods, in bytes.
-    pub mtu: u16,
-}
-
-/// Who connects pods of different nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PodNetwork {
-    /// Routed over the WireGuard mesh, no daemon.
-    WireGuard,
-    /// Bring your own as an add-on.
-    None,
-}
-
-/// Who enforces `NetworkPolicy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
-    /// kube-router in firewall-only mode.
-    KubeRouter,
-    /// Nobody (or an add-on).
-    None,
-}
-
-/// How the API is reached from outside.
-#[derive(Debug, Clone)]
-pub struct Api {
-    /// Extra names and addresses in the serving certificate.
-    pub names: Vec<String>,
-    /// Whether 6443 answers on the LAN addresses of control planes.
-    pub lan: bool,
-}
-
-/// Mirrors of one image registry.
-#[derive(Debug, Clone)]
-pub struct Registry {
-    /// Upstream host as images name it, e.g. `registry.k8s.io`.
-    pub host: String,
-    /// Mirror base URLs, tried in order before upstream.
-    pub mirrors: Vec<String>,
-}
-
-/// What a machine is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    ControlPlane,
-    Worker,
-}
-
-/// What becomes of the operating system's hostname.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostnamePolicy {
-    /// Set to the node's name.
-    Set,
-    /// Left alone; the kubelet gets `--hostname-override`.
-    Keep,
-}
-
 /// One machine.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -114,14 +46,15 @@ pub struct Node {
     pub overlay: Ipv4Addr,
     /// The node's pod range.
     pub pods: Ipv4Net,
-    /// `host:port` where peers find its WireGuard; empty when it is behind NAT without an endpoint of its own.
+    /// `host:port` where peers of other sites find its WireGuard; empty when it is behind NAT without an endpoint of its own.
+    /// Whom to dial from where is [`Node::endpoint_from`].
     pub endpoint: Option<String>,
     /// WireGuard's UDP port on the node.
     pub listen_port: u16,
     pub site: Option<String>,
     pub behind_nat: bool,
     /// Architecture said in the inventory, for offline plans; facts decide.
-    pub arch: Option<super::Arch>,
+    pub arch: Option<Arch>,
     pub hostname: HostnamePolicy,
     pub labels: BTreeMap<String, String>,
     pub taints: Vec<Taint>,
@@ -133,32 +66,13 @@ impl Node {
     pub fn is_control_plane(&self) -> bool {
         self.role == Role::ControlPlane
     }
-}
 
-/// How a machine is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SshTarget {
-    /// Host name or address (IPv4 or IPv6), no port.
-    pub address: String,
-    pub port: u16,
-    pub user: String,
-    /// Private keys to try, in order, `~` expanded.
-    pub identities: Vec<PathBuf>,
-    /// Pinned host key, `SHA256:…`.
-    pub host_key: Option<String>,
-    /// Jump host, `[user@]host[:port]`.
-    pub jump: Option<String>,
-    /// Whether `ssh -G` is asked.
-    pub ssh_config: bool,
-}
-
-/// A Kubernetes taint.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Taint {
-    pub key: String,
-    pub value: String,
-    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
-    pub effect: String,
+    /// `host:port` at which `other` finds this node's WireGuard: within a site its own address, whatever the router says;
+    /// from another site its endpoint. Empty: it has to dial `other`.
+    #[must_use]
+    pub fn endpoint_from(&self, other: &Self) -> Option<String> {
+        if self.site == other.site { Some(self.ssh.with_port(self.listen_port)) } else { self.endpoint.clone() }
+    }
 }
 
 /// One add-on, from the catalogue or of the user's own.

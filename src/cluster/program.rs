@@ -1,46 +1,9 @@
 //! The programs a cluster is made of, and where the lock says they come from.
 
+use crate::inventory::{Arch, Inventory};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-
-/// Machine architectures with upstream releases of everything we install.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Arch {
-    Amd64,
-    Arm64,
-}
-
-impl Arch {
-    /// Every architecture that a lock covers.
-    pub const ALL: [Self; 2] = [Self::Amd64, Self::Arm64];
-
-    /// From `uname -m`.
-    #[must_use]
-    pub fn from_uname(machine: &str) -> Option<Self> {
-        match machine {
-            "x86_64" | "amd64" => Some(Self::Amd64),
-            "aarch64" | "arm64" => Some(Self::Arm64),
-            _ => None,
-        }
-    }
-
-    /// As upstream's download paths spell it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Amd64 => "amd64",
-            Self::Arm64 => "arm64",
-        }
-    }
-}
-
-impl fmt::Display for Arch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// Everything that is downloaded as one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -90,6 +53,20 @@ impl Component {
             Self::Runc => "runc",
             Self::CniPlugins => "cni-plugins",
             Self::KubeRouter => "kube-router",
+        }
+    }
+
+    /// Its version in a cluster of this inventory, `v` included.
+    #[must_use]
+    pub fn version(self, inventory: &Inventory) -> String {
+        let versions = &inventory.versions;
+        match self {
+            Self::Etcd => versions.etcd.clone(),
+            Self::Containerd => versions.containerd.clone(),
+            Self::Runc => versions.runc.clone(),
+            Self::CniPlugins => versions.cni_plugins.clone(),
+            Self::KubeRouter => versions.kube_router.clone(),
+            _ => format!("v{}", inventory.kubernetes),
         }
     }
 

@@ -1,0 +1,37 @@
+//! File → text → keys → checked inventory.
+
+use super::model::Inventory;
+use super::problem::{Problems, Sink};
+use super::{check, raw, source, syntax};
+use crate::error::{Failure, Result, exit};
+use std::path::Path;
+use toml::de::DeTable;
+
+/// Reads an inventory; all mistakes are in the failure, each with its line.
+///
+/// # Errors
+/// Exit code 65: the file cannot be read or has mistakes.
+pub fn read(path: &Path) -> Result<Inventory> {
+    inspect(path)?.map_err(|problems| Failure::report(exit::INVENTORY, miette::Report::new(problems)))
+}
+
+/// As [`read`], with the mistakes as values, for those who print them in other ways.
+///
+/// # Errors
+/// The outer one: the file cannot be read.
+pub fn inspect(path: &Path) -> Result<Result<Inventory, Problems>> {
+    Ok(source::load(path)?.and_then(|source| parse(source, path)))
+}
+
+fn parse(source: super::Source, path: &Path) -> Result<Inventory, Problems> {
+    let mut sink = Sink::new(source.clone());
+    let (document, errors) = DeTable::parse_recoverable(source.text());
+    if !errors.is_empty() {
+        // What was guessed behind a broken line would only give mistakes that are none.
+        syntax::report(errors, &mut sink);
+        sink.finish()?;
+        return Err(Problems::unexplained(source));
+    }
+    let raw = raw::read(document.get_ref(), &mut sink);
+    check::whole(&raw, path, sink)
+}

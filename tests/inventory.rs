@@ -1,0 +1,177 @@
+//! Inventories that must be refused (or warned about), each with what is said; and those that must be taken.
+
+use homectl::inventory::{self, Inventory, Problems};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+fn render(diagnostic: &dyn Diagnostic) -> String {
+    let mut text = String::new();
+    GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(100).render_report(&mut text, diagnostic).unwrap();
+    text
+}
+
+fn said(outcome: &Result<Inventory, Problems>) -> String {
+    match outcome {
+        Err(problems) => render(problems),
+        Ok(inventory) => inventory.warnings().iter().fold(String::new(), |mut all, w| {
+            write!(all, "{}", render(w)).unwrap();
+            all
+        }),
+    }
+}
+
+fn toml_files(folder: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap_or_else(|e| panic!("{folder}: {e}"))
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "toml"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "{folder} has no inventories");
+    files
+}
+
+/// Paths are relative, so that messages do not depend on where the project lies; tests run in its folder.
+#[test]
+fn what_is_refused_is_told_with_its_line() {
+    let update = std::env::var_os("UPDATE_GOLDENS").is_some();
+    let mut off = Vec::new();
+    for file in toml_files("tests/goldens/inventory") {
+        let text = said(&inventory::inspect(&file).unwrap());
+        let golden = file.with_extension("stderr");
+        if update {
+            std::fs::write(&golden, &text).unwrap();
+        }
+        let wanted = std::fs::read_to_string(&golden).unwrap_or_default();
+        if text.is_empty() || text != wanted {
+            off.push(format!("{}\n--- wanted\n{wanted}\n--- got\n{text}", file.display()));
+        }
+    }
+    assert!(off.is_empty(), "UPDATE_GOLDENS=1 rewrites what is meant:\n{}", off.join("\n"));
+}
+
+/// A golden whose inventory is gone would never be looked at again.
+#[test]
+fn no_golden_is_left_over() {
+    for entry in std::fs::read_dir("tests/goldens/inventory").unwrap() {
+        let path = entry.unwrap().path();
+        assert!(path.with_extension("toml").exists(), "{} has no inventory", path.display());
+    }
+}
+
+#[test]
+fn examples_and_lab_inventories_are_taken_without_a_word() {
+    for file in toml_files("examples").into_iter().chain(toml_files("inventories")) {
+        let outcome = inventory::inspect(&file).unwrap();
+        let expected_warning = file.ends_with("lab-sites.toml");
+        assert!(outcome.is_ok(), "{}", said(&outcome));
+        assert!(expected_warning || said(&outcome).is_empty(), "{}", said(&outcome));
+    }
+}
+
+#[test]
+fn what_init_writes_is_an_inventory() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("inventory.toml");
+    std::fs::write(&file, inventory::init_template()).unwrap();
+    let outcome = inventory::inspect(&file).unwrap();
+    assert_eq!(said(&outcome), "");
+    let inventory = outcome.unwrap();
+    assert_eq!((inventory.name.as_str(), inventory.nodes.len()), ("home", 1));
+}
+
+/// The blocks that are commented out must be right as well.
+#[test]
+fn what_init_comments_out_is_valid_too() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("inventory.toml");
+    std::fs::create_dir(home.path().join("media")).unwrap();
+    std::fs::write(home.path().join("media/a.yaml"), "").unwrap();
+    let uncommented: String = inventory::init_template()
+        .lines()
+        .map(|l| {
+            l.strip_prefix("# ").filter(|r| r.starts_with('[') || r.split_once(" = ").is_some_and(|(k, _)| !k.contains(' '))).unwrap_or(l)
+        })
+        .filter(|l| !l.starts_with("host-key"))
+        .fold(String::new(), |all, l| all + l + "\n");
+    std::fs::write(&file, uncommented).unwrap();
+    let outcome = inventory::inspect(&file).unwrap();
+    let inventory = outcome.unwrap_or_else(|p| panic!("{}", render(&p)));
+    assert_eq!((inventory.nodes.len(), inventory.addons.len()), (3, 3));
+}
+
+#[test]
+fn a_mistake_fails_with_65_and_the_whole_report() {
+    let failure = inventory::read(Path::new("tests/goldens/inventory/everything-at-once.toml")).unwrap_err();
+    assert_eq!(failure.exit_code(), 65);
+    assert!(failure.what().contains("mistakes"), "{}", failure.what());
+    let failure = inventory::read(Path::new("tests/goldens/inventory/not-there.toml")).unwrap_err();
+    assert_eq!(failure.exit_code(), 65);
+    assert!(failure.what().contains("not-there.toml"));
+}
+
+#[test]
+fn problems_have_positions_for_machines() {
+    let problems = inventory::inspect(Path::new("tests/goldens/inventory/node-role.toml")).unwrap().unwrap_err();
+    let first = &problems.all()[0];
+    assert_eq!((first.file(), first.position()), ("tests/goldens/inventory/node-role.toml", (8, 8)));
+    assert_eq!(first.message(), "`role` cannot be `controlplane`");
+    assert_eq!(first.remedy(), Some("did you mean `control-plane`?"));
+}
+
+#[test]
+fn a_byte_order_mark_moves_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("bom.toml");
+    let text = std::fs::read("tests/goldens/inventory/node-role.toml").unwrap();
+    std::fs::write(&file, [b"\xef\xbb\xbf".as_slice(), &text].concat()).unwrap();
+    let problems = inventory::inspect(&file).unwrap().unwrap_err();
+    assert_eq!(problems.all()[0].position(), (8, 8));
+}
+
+#[test]
+fn what_is_far_too_long_or_deep_is_refused_at_once() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("long.toml");
+    std::fs::write(&file, "a = 1\n".repeat(1 << 20)).unwrap();
+    let began = std::time::Instant::now();
+    let told = said(&inventory::inspect(&file).unwrap());
+    assert!(told.contains("longer than 1 MiB"), "{told}");
+    std::fs::write(&file, format!("a = {}1{}", "[".repeat(10_000), "]".repeat(10_000))).unwrap();
+    assert!(inventory::inspect(&file).unwrap().is_err());
+    std::fs::write(&file, "[[node]]\nx = 1\n".repeat(40_000)).unwrap();
+    let told = said(&inventory::inspect(&file).unwrap());
+    assert!(told.contains("these are the first 50"), "{}", &told[..200]);
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+fn many(nodes: usize) -> String {
+    let mut text =
+        "[cluster]\nname = \"home\"\nkubernetes = \"1.36.3\"\n[network]\noverlay = \"10.64.0.0/16\"\npods = \"10.128.0.0/12\"\n".to_owned();
+    for i in 0..nodes {
+        let role = if i < 3 { "control-plane" } else { "worker" };
+        writeln!(
+            text,
+            "[[node]]\nname = \"node-{i}\"\naddress = \"192.168.{}.{}\"\nrole = \"{role}\"\nlabels = {{ \"example.net/rack\" = \"r{}\" }}",
+            i / 250,
+            i % 250 + 1,
+            i / 20
+        )
+        .unwrap();
+    }
+    text
+}
+
+#[test]
+fn a_thousand_nodes_take_less_than_a_second() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("many.toml");
+    std::fs::write(&file, many(1000)).unwrap();
+    let began = std::time::Instant::now();
+    let inventory = inventory::read(&file).unwrap();
+    let took = began.elapsed();
+    assert_eq!(inventory.nodes.len(), 1000);
+    // The promise is for release; a debug build on a busy machine gets five.
+    assert!(took < std::time::Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 }), "{took:?}");
+}
