@@ -17,7 +17,7 @@ fi
 say caps "$(awk '$1 == "CapBnd:" { print $2 }' /proc/self/status)"
 [ -w /proc/sys/net/netfilter/nf_conntrack_max ] && ! grep -q ' /proc/sys.* ro,' /proc/self/mounts && say conntrack writable
 tunables="kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes vm/overcommit_memory vm/panic_on_oom"
-say container_sysctl "$(for k in $tunables; do read -r v <"/proc/sys/$k" 2>/dev/null && printf '%s:%s ' "$k" "$v"; done)"
+say container_sysctl "$(for k in $tunables; do v=$(cat "/proc/sys/$k" 2>/dev/null) && printf '%s:%s ' "$k" "$v"; done)"
 say locked_sysctl "$(for k in $tunables fs/inotify/max_user_instances fs/inotify/max_user_watches; do [ -e "/proc/sys/$k" ] && ! [ -w "/proc/sys/$k" ] && printf '%s ' "$k"; done)"
 if [ -d /sys/module/wireguard ] || modprobe -n -q wireguard 2>/dev/null; then say wireguard kernel; fi
 [ -r /proc/modules ] && say modules yes

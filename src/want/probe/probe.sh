@@ -51,7 +51,8 @@ program() {
 }
 setting() {
     if [ ! -e "$2" ]; then echo "$1 absent"; return; fi
-    if read -r v <"$2"; then echo "$1 = $v"; else echo "$1 failed cannot read $2"; fi
+    # Not `read`: dash reads byte by byte, and files of /proc/sys give only their first byte that way.
+    if v=$(cat "$2" 2>/dev/null); then echo "$1 = $v"; else echo "$1 failed cannot read $2"; fi
 }
 module() {
     if [ -d "/sys/module/$2" ] || [ ! -e /proc/modules ] || grep -qs "/$2\.ko" "/lib/modules/$(uname -r)/modules.builtin"; then
