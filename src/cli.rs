@@ -22,7 +22,7 @@ Examples:
   homectl apply --yes --accept-new     unattended, recording host keys at first contact
   homectl kubeconfig > ~/.kube/home    how kubectl reaches the cluster
 
-Text for people goes to stderr, data to stdout. `homectl explain` lists the exit codes.";
+What was asked for goes to stdout, progress and messages to stderr. `homectl explain` lists the exit codes.";
 
 /// The command line.
 #[derive(Debug, Clone, Parser)]

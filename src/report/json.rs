@@ -1,4 +1,4 @@
-//! Plans, runs and events as JSON, made from the same values as the text. Documented in `docs/json.md`.
+//! Plans, runs and events as JSON, made from the same values as the text. Documented in `docs/plan-json.md`.
 
 use super::plan::lanes;
 use super::tally::Tally;

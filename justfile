@@ -1,0 +1,25 @@
+# Each lane is one plain command; `just` only shortens it.
+
+# What there is
+default:
+    @just --list
+
+# Formatting, lints, documentation, the house rules, shell
+[group('check')]
+check:
+    tests/run check
+
+# Every test that needs no machine
+[group('check')]
+test:
+    tests/run test
+
+# Machines to try homectl on: `just lab up three`, `just lab sh attic`, `just lab down`
+[group('lab')]
+lab *ARGS:
+    tests/lab/lab {{ ARGS }}
+
+# Three machines, one cluster, from nothing
+[group('lab')]
+demo:
+    tests/lab/lab demo
