@@ -6,4 +6,5 @@ mod graph;
 mod model;
 mod policy;
 
+pub use diff::{Observed, diff};
 pub use model::{Counts, Item, Plan, PlannedStep};

@@ -33,7 +33,7 @@ pub use link::Link;
 pub use module::Module;
 pub use object::{Object, TAINTS, is_ours, merged_taints};
 pub use packages::Packages;
-pub use program::Program;
+pub use program::{Program, STORE};
 pub use seen::{GuardSeen, Inode, InodeKind, Seen, UnitSeen};
 pub use shell::{Sh, quote};
 pub use sysctl::Sysctl;
