@@ -41,7 +41,23 @@ impl ApiError {
     /// The API server judged the object and refused it: asking again will not help.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Status { code: 400 | 403 | 405 | 413 | 415 | 422, .. }) && !self.is_transient()
+        match self {
+            Self::Status { code: 400 | 403 | 405 | 413 | 415 | 422, .. } => !self.is_transient(),
+            other => other.is_schema(),
+        }
+    }
+
+    /// The object cannot be what its kind's schema asks for.
+    #[must_use]
+    pub fn is_schema(&self) -> bool {
+        match self {
+            Self::Status { code: 400 | 422, .. } => true,
+            // Server-side apply says it like this.
+            Self::Status { code: 500, message, .. } => {
+                message.contains("field not declared in schema") || message.contains("typed patch object")
+            }
+            _ => false,
+        }
     }
 
     /// Worth another try: overload, a server on its way up or down, a broken connection, a webhook without an endpoint yet.
@@ -49,7 +65,7 @@ impl ApiError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Status { code: 429 | 502 | 503 | 504, .. } | Self::Lost { .. } | Self::Timeout { .. } => true,
-            Self::Status { code: 500, message, .. } => !message.contains("field not declared in schema"),
+            Self::Status { code: 500, .. } => !self.is_schema(),
             Self::Status { code: 403, message, .. } => message.contains("being terminated"),
             Self::Status { .. } | Self::Garbled { .. } => false,
         }
@@ -123,6 +139,7 @@ mod tests {
             (status(404, "not found"), false),
             (status(409, "the object has been modified"), false),
             (status(422, "field is immutable"), false),
+            (status(500, "etcdserver: leader changed"), true),
             (ApiError::Lost { seen: "eof".into() }, true),
         ];
         for (error, expected) in table {

@@ -1,0 +1,11 @@
+//! Add-ons and the Kubernetes API: what the catalogue renders to, the client against a server that misbehaves, and
+//! everything together against a real kube-apiserver with etcd on the loopback (where the lab's programs are there).
+
+mod catalogue;
+mod client;
+mod fake;
+mod fixture;
+mod lint;
+mod pki;
+mod real;
+mod server;
