@@ -26,7 +26,7 @@ pub fn make_authority(common_name: &str, now: i64) -> Result<Authority> {
     let mut params = params(common_name, &[], now, now + AUTHORITY_LIFE)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let cert = params.self_signed(&key).map_err(unsignable)?;
+    let cert = params.self_signed(&key).map_err(|e| unsignable(&e))?;
     Ok(Authority { cert: cert.pem(), key: pem(&key) })
 }
 
@@ -117,8 +117,8 @@ fn sign(authority: &Authority, spec: &LeafSpec, key: &KeyPair, now: i64) -> Resu
     }
     params.subject_alt_names.extend(spec.ips.iter().copied().map(SanType::IpAddress));
     let ca_key = parse_key(&authority.key)?;
-    let issuer = Issuer::from_ca_cert_pem(&authority.cert, ca_key).map_err(unsignable)?;
-    Ok(params.signed_by(key, &issuer).map_err(unsignable)?.pem())
+    let issuer = Issuer::from_ca_cert_pem(&authority.cert, ca_key).map_err(|e| unsignable(&e))?;
+    Ok(params.signed_by(key, &issuer).map_err(|e| unsignable(&e))?.pem())
 }
 
 /// What authorities and leaves have in common: subject, serial, validity.
@@ -148,6 +148,6 @@ fn at(seconds: i64) -> Result<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| Failure::failed(format!("this machine's clock is off: {seconds} s")))
 }
 
-fn unsignable(error: rcgen::Error) -> Failure {
+fn unsignable(error: &rcgen::Error) -> Failure {
     Failure::failed(format!("cannot sign a certificate: {error}"))
 }

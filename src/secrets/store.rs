@@ -65,8 +65,10 @@ pub fn save(path: &Path, secrets: &Secrets, identity: &Identity, also: &[Recipie
     }
     let clear = content::write(secrets).map_err(|_| Failure::bug("secrets that TOML cannot say"))?;
     let sealed = encrypt(&clear, &readers).map_err(|e| Failure::failed(format!("cannot encrypt: {e}")))?;
-    write_whole(&path, &sealed, present.is_none())?;
-    Ok(true)
+    match write_whole(&path, &sealed, present.is_none()) {
+        Err(failure) if present.is_none() && path.exists() => Err(failure.help("another run has just made it: run again")),
+        written => written.map(|()| true),
+    }
 }
 
 /// Decrypts and reads.
@@ -82,7 +84,9 @@ fn unseal(path: &Path, sealed: &[u8], identity: &Identity) -> Result<Secrets> {
 }
 
 fn undecryptable(path: &Path, header: &Header, identity: &Identity, error: &DecryptError) -> Failure {
-    if !matches!(error, DecryptError::NoMatchingKeys) {
+    // A header that names this identity and does not open is broken, not somebody else's.
+    let ours = identity.keys().any(|k| header.named.contains(&k.to_public()));
+    if ours || !matches!(error, DecryptError::NoMatchingKeys) {
         return damaged(path, &error.to_string());
     }
     let list = |all: &[Recipient]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
