@@ -4,7 +4,7 @@
 use super::file::{Body, describe, gone, ownership, write_script};
 use super::seen::InodeKind;
 use super::{Act, Change, Notify, Seen, Verdict, Want};
-use crate::pki::{LeafSpec, judge};
+use crate::pki::{LeafSpec, judge, same_key};
 use crate::secrets::SecretText;
 
 /// What the certificate is wrapped in.
@@ -67,7 +67,10 @@ impl Leaf {
                 if self.form == LeafForm::Kubeconfig && inode.sha256.as_ref().is_some_and(|sum| *sum != rest_sum(body.expose())) {
                     why.push("other lines than the certificate differ".to_owned());
                 }
+                // The key beside it is (or will be) ours: a certificate of another would not fit it.
+                let same = certificate_of(&self.form, body.expose()).is_some_and(|ours| same_key(&ours, pem));
                 match judge(&self.spec, &self.ca, pem, self.now) {
+                    Ok(_) if !same => why.push("of another key".to_owned()),
                     Ok(said) if why.is_empty() => return Verdict::Settled(said),
                     Ok(_) => {}
                     Err(reason) => why.push(reason),
@@ -98,5 +101,48 @@ pub(super) fn certificate_of(form: &LeafForm, text: &str) -> Option<String> {
             let data = text.lines().find_map(|l| l.trim_start().strip_prefix(CERTIFICATE_DATA))?;
             String::from_utf8(data_encoding::BASE64.decode(data.trim().as_bytes()).ok()?).ok()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::fixture::NOW;
+    use crate::pki::{Authority, Ca, Pair, Usage, issue, make_authority, reissue};
+    use crate::want::seen::Inode;
+
+    fn spec() -> LeafSpec {
+        let (common_name, organizations, dns, ips) = ("system:x".into(), Vec::new(), Vec::new(), Vec::new());
+        LeafSpec { ca: Ca::Cluster, common_name, organizations, dns, ips, usage: Usage::Client }
+    }
+
+    fn want(ca: &Authority, ours: &Pair) -> Leaf {
+        Leaf {
+            path: "/etc/kubernetes/pki/x.crt".into(),
+            form: LeafForm::Pem,
+            mode: 0o644,
+            owner: "root:root".into(),
+            spec: spec(),
+            ca: ca.cert.clone(),
+            body: Some(SecretText::new(ours.cert.clone())),
+            now: NOW,
+            notify: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_renewed_certificate_settles_it_and_one_of_another_key_does_not() {
+        let ca = make_authority("kubernetes", NOW).unwrap();
+        let ours = issue(&ca, &spec(), NOW).unwrap();
+        let renewed = reissue(&ca, &spec(), &ours.key, NOW - 60).unwrap();
+        let other = issue(&ca, &spec(), NOW).unwrap();
+        let seen = |pem: &Pair| {
+            let inode = Inode { kind: InodeKind::File, mode: 0o644, owner: "root:root".into(), sha256: None, text: None };
+            want(&ca, &ours).diff(&Seen::Leaf { inode, pem: pem.cert.clone() })
+        };
+        assert!(matches!(seen(&ours), Verdict::Settled(_)));
+        assert!(matches!(seen(&renewed), Verdict::Settled(_)));
+        let Verdict::Change(change) = seen(&other) else { panic!("a change") };
+        assert_eq!(change.why, "of another key");
     }
 }
