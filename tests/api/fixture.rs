@@ -80,6 +80,7 @@ pub fn secrets() -> Secrets {
     let (service_account, service_account_public) = service_account();
     let owner = |name: &str| ("cluster".to_owned(), name.to_owned());
     Secrets {
+        cluster: "home".into(),
         etcd_ca: authority("etcd"),
         front_proxy_ca: authority("front-proxy"),
         service_account,
