@@ -66,14 +66,15 @@ impl Live {
         let Some(label) = label(&event.kind) else { return };
         let now = Instant::now();
         let position = self.rows.range(..label.clone()).count();
-        let rows = self.rows.len();
+        let fresh = !self.rows.contains_key(&label);
         let bars = &self.bars;
         let make = || Row { bar: bars.insert(position, ProgressBar::new_spinner().with_style(style())), doing: Doing::default() };
         let row = self.rows.entry(label).or_insert_with(make);
         row.doing.hear(&event.kind, now);
-        row.draw(now);
-        if self.rows.len() > rows {
+        if fresh {
             self.redraw();
+        } else {
+            row.draw(now);
         }
     }
 
