@@ -3,7 +3,7 @@
 use super::pipe::Pipe;
 use super::remote::{Remote, Stream};
 use super::shell::{self, Shell};
-use super::{Counters, Line, RemoteError, Reply};
+use super::{Counters, Line, RemoteError, Reply, node};
 use futures::future::BoxFuture;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ impl LocalShell {
     }
 
     async fn start(mut command: Command, root: PathBuf) -> Result<Self, RemoteError> {
-        let (token, program) = shell::program();
+        let (token, program) = shell::program(node::LOCK);
         command.arg("-c").arg(format!("eval \"$(head -c {})\"", program.len()));
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let pipe = child.map_err(|e| local(&e))?;

@@ -3,6 +3,9 @@
 
 use data_encoding::HEXLOWER;
 
+/// Where a machine's lock lies: gone after a reboot, and only root writes there.
+pub(super) const LOCK: &str = "/run/homectl.lock";
+
 /// 128 random bits in hex: what prints must not be able to guess it.
 pub(super) fn token() -> String {
     HEXLOWER.encode(&rand::random::<[u8; 16]>())
@@ -19,15 +22,18 @@ pub(super) fn become_root(token: &str, prompt: &str, size: usize) -> String {
     fill(include_str!("node/become.sh"), &[("TOKEN", token), ("PROMPT", prompt), ("SIZE", &size.to_string())])
 }
 
-/// The long-lived root shell.
-pub(super) fn shell(token: &str) -> String {
-    fill(include_str!("node/shell.sh"), &[("TOKEN", token)])
+/// The long-lived root shell; `lock` is the file that tells whose the machine is.
+pub(super) fn shell(token: &str, lock: &str) -> String {
+    fill(include_str!("node/shell.sh"), &[("TOKEN", token), ("LOCK", &quote(lock))])
 }
 
-/// The holder of the lock; `id` is one word that no other holder has, `patience` is in seconds.
-pub(super) fn lock(token: &str, id: &str, who: &str, patience: u64) -> String {
+/// The holder of the lock file `lock`; `id` is one word that no other holder has, `patience` is in seconds.
+pub(super) fn lock(token: &str, lock: &str, id: &str, who: &str, patience: u64) -> String {
     let who = who.split_whitespace().collect::<Vec<_>>().join(" ");
-    fill(include_str!("node/lock.sh"), &[("TOKEN", token), ("ID", &quote(id)), ("WHO", &quote(&who)), ("PATIENCE", &patience.to_string())])
+    let patience = patience.to_string();
+    let (lock, id, who) = (quote(lock), quote(id), quote(&who));
+    let values = [("TOKEN", token), ("LOCK", &lock), ("ID", &id), ("WHO", &who), ("PATIENCE", &patience)];
+    fill(include_str!("node/lock.sh"), &values)
 }
 
 /// The receiver of one file of `bytes` bytes.
@@ -68,7 +74,7 @@ mod tests {
 
     #[test]
     fn values_are_filled_in_once_and_quoted() {
-        let text = lock("t0", "id", "it's @TOKEN@\nme", 20);
+        let text = lock("t0", "/l", "id", "it's @TOKEN@\nme", 20);
         assert!(text.contains("'id' 'it'\\''s @TOKEN@ me' "), "{text}");
         assert!(text.contains("timeout 20 head"));
         assert!(!text.contains("# "), "comments stay at home");
@@ -76,7 +82,7 @@ mod tests {
 
     #[test]
     fn nothing_is_left_unfilled() {
-        for text in [become_root("T", "P", 7), shell("T"), lock("T", "I", "W", 1), receive("T", "/x", 1)] {
+        for text in [become_root("T", "P", 7), shell("T", "/l"), lock("T", "/l", "I", "W", 1), receive("T", "/x", 1)] {
             assert!(!text.contains('@'), "{text}");
         }
     }

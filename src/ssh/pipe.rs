@@ -22,7 +22,10 @@ pub(super) struct Pipe {
 pub(super) enum Sender {
     Channel(ChannelWriteHalf<Msg>),
     /// The child is kept so that it is reaped; it ends by itself when its stdin does.
-    Child(Option<ChildStdin>, Child),
+    Child {
+        stdin: Option<ChildStdin>,
+        _child: Child,
+    },
 }
 
 /// The way out. What arrives is taken off the wire at once, so that a program that nobody listens to never
@@ -59,7 +62,7 @@ impl Pipe {
         let (tx, incoming) = mpsc::unbounded_channel();
         tokio::spawn(pump(stdout, tx));
         let ending = Ending::default();
-        Some(Self { sender: Sender::Child(Some(stdin), child), receiver: Receiver::new(incoming, ending) })
+        Some(Self { sender: Sender::Child { stdin: Some(stdin), _child: child }, receiver: Receiver::new(incoming, ending) })
     }
 
     /// Sends `data`; an error says why the connection ended.
@@ -84,8 +87,8 @@ impl Sender {
     pub(super) async fn send(&mut self, data: Bytes) -> bool {
         match self {
             Self::Channel(write) => write.data_bytes(data).await.is_ok(),
-            Self::Child(Some(stdin), _) => stdin.write_all(&data).await.is_ok() && stdin.flush().await.is_ok(),
-            Self::Child(None, _) => false,
+            Self::Child { stdin: Some(stdin), .. } => stdin.write_all(&data).await.is_ok() && stdin.flush().await.is_ok(),
+            Self::Child { stdin: None, .. } => false,
         }
     }
 
@@ -93,7 +96,7 @@ impl Sender {
     pub(super) async fn eof(&mut self) -> bool {
         match self {
             Self::Channel(write) => write.eof().await.is_ok(),
-            Self::Child(stdin, _) => stdin.take().is_some(),
+            Self::Child { stdin, .. } => stdin.take().is_some(),
         }
     }
 }
@@ -130,14 +133,15 @@ impl Receiver {
         }
     }
 
-    /// The next whole line, or what ends with `mark` as soon as that was seen, newline or not.
-    pub(super) async fn line_or(&mut self, mark: &[u8]) -> Option<BytesMut> {
+    /// The next whole line, or what ends with one of `marks` as soon as that was seen, newline or not.
+    pub(super) async fn line_or(&mut self, marks: &[&[u8]]) -> Option<BytesMut> {
         loop {
             let newline = self.buffer.iter().position(|&b| b == b'\n');
             let line = &self.buffer[..newline.unwrap_or(self.buffer.len())];
-            if let Some(at) = line.windows(mark.len()).position(|w| w == mark) {
+            let ends = marks.iter().filter_map(|mark| Some(line.windows(mark.len()).position(|w| w == *mark)? + mark.len()));
+            if let Some(end) = ends.min() {
                 self.scanned = 0;
-                return Some(self.buffer.split_to(at + mark.len()));
+                return Some(self.buffer.split_to(end));
             }
             if newline.is_some() {
                 return self.line().await;
@@ -153,10 +157,14 @@ impl Receiver {
         String::from_utf8_lossy(&self.buffer).into_owned()
     }
 
+    /// Why the connection ended, if it did.
+    pub(super) fn why(&self) -> Option<String> {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The error for an end in the middle of something; `last` is the last line seen.
     pub(super) fn lost(&self, last: &str) -> RemoteError {
-        let why = self.ending.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut seen = why.unwrap_or_else(|| "the root shell ended".to_owned());
+        let mut seen = self.why().unwrap_or_else(|| "the root shell ended".to_owned());
         if !last.is_empty() {
             seen = format!("{seen}; last line seen: {last}");
         }

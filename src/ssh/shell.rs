@@ -155,9 +155,9 @@ pub(super) async fn start(mut pipe: Pipe, program: &str, token: &str) -> Result<
     Ok(pipe)
 }
 
-/// A fresh token and the root shell's program.
-pub(super) fn program() -> (String, String) {
+/// A fresh token and the root shell's program, which looks at the lock file `lock`.
+pub(super) fn program(lock: &str) -> (String, String) {
     let token = node::token();
-    let program = node::shell(&token);
+    let program = node::shell(&token, lock);
     (token, program)
 }

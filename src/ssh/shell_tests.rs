@@ -1,7 +1,7 @@
 //! The protocol of the root shell, over every POSIX shell that is a `/bin/sh` somewhere.
 
 use super::pipe::Pipe;
-use super::{LocalShell, Remote, RemoteError, Reply, shell};
+use super::{LocalShell, Remote, RemoteError, Reply, node, shell};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -69,7 +69,7 @@ async fn the_environment_is_the_same_everywhere() {
     let home = TempDir::new().unwrap();
     for sh in shells(&home) {
         let dir = TempDir::new().unwrap();
-        let (token, program) = shell::program();
+        let (token, program) = shell::program(node::LOCK);
         let mut odd = tokio::process::Command::new(&sh);
         odd.env_clear().env("PATH", "/usr/bin:/bin").env("LANG", "tr_TR.UTF-8").env("TZ", "Asia/Tokyo").env("IFS", "x");
         odd.env("ENV", "/nonexistent").env("CDPATH", "/etc").env("TMPDIR", "/x").env("TAR_OPTIONS", "-v");
@@ -88,7 +88,7 @@ async fn the_environment_is_the_same_everywhere() {
 #[tokio::test]
 async fn big_scripts_are_not_seen_in_process_list_nor_files() {
     let home = TempDir::new().unwrap();
-    let canary = format!("canary{}", super::node::token());
+    let canary = format!("canary{}", node::token());
     for sh in shells(&home) {
         let shell = LocalShell::with_shell(&sh).await.unwrap();
         let mut script = format!("secret={canary}\n");
@@ -110,7 +110,7 @@ async fn incompressible_scripts_arrive_whole_too() {
     let home = TempDir::new().unwrap();
     for sh in shells(&home) {
         let shell = LocalShell::with_shell(&sh).await.unwrap();
-        let noise: String = (0..9_000).map(|_| super::node::token()).collect();
+        let noise: String = (0..9_000).map(|_| node::token()).collect();
         let reply = run(&shell, &format!("x={noise}; echo ${{#x}}\n\n")).await;
         assert_eq!(reply.output, format!("{}\n", noise.len()));
         assert_eq!(run(&shell, "echo next").await.output, "next\n");
@@ -185,7 +185,7 @@ async fn half_a_script_never_begins() {
     let home = TempDir::new().unwrap();
     for sh in shells(&home) {
         let touched = home.path().join("touched");
-        let (token, program) = shell::program();
+        let (token, program) = shell::program(node::LOCK);
         let mut command = tokio::process::Command::new(&sh);
         command.arg("-c").arg(format!("eval \"$(head -c {})\"", program.len()));
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

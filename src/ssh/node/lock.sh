@@ -1,16 +1,16 @@
 # Holds the lock of the machine for as long as somebody says every few seconds that they are still there.
 umask 077
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-exec 2>&1 9>>/run/homectl.lock || exit 1
+exec 2>&1 9>>@LOCK@ || exit 1
 if ! flock -n 9; then
   printf '\n@TOKEN@ held by '
-  read -r id who </run/homectl.lock
+  read -r id who <@LOCK@
   printf '%s\n' "$who"
   exit
 fi
-printf '%s %s since %s\n' @ID@ @WHO@ "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >/run/homectl.lock
+printf '%s %s since %s\n' @ID@ @WHO@ "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >@LOCK@
 printf '\n@TOKEN@ locked\n'
 while [ "$(timeout @PATIENCE@ head -c 2 9>&-)" = + ]; do
   echo @TOKEN@ +
 done
-: >/run/homectl.lock
+: >@LOCK@

@@ -21,7 +21,7 @@ cd /
     esac
     if [ "$hc_lock" != - ]; then
       hc_holder=
-      read -r hc_holder hc_rest 2>/dev/null </run/homectl.lock
+      read -r hc_holder hc_rest 2>/dev/null <@LOCK@
       if [ "$hc_holder" != "$hc_lock" ]; then
         printf '\n@TOKEN@ %s unlocked\n' "$hc_number"
         continue
