@@ -7,12 +7,15 @@ mod base;
 mod cni;
 mod controller_manager;
 mod etcd;
+mod etcd_check;
+mod etcd_cluster;
 mod firewall;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod golden;
 mod hostname;
+mod identity;
 mod kube_proxy;
 mod kube_router;
 mod kubeconfig;
@@ -26,7 +29,9 @@ mod programs;
 mod renewal;
 mod runtime;
 mod scheduler;
+mod serving;
 mod snapshots;
 
+pub use etcd_check::{check as check_etcd, founding_id};
 pub use model::{Ctx, Lane, Mode, Ready, Step, StepId, Test};
 pub use node::{node, warnings};

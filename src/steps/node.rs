@@ -7,15 +7,15 @@
 
 use super::{Ctx, Step};
 use super::{
-    api_proxy, apiserver, approver, base, cni, controller_manager, etcd, firewall, hostname, kube_proxy, kube_router, kubelet, overlay,
-    packages, pki, programs, renewal, runtime, scheduler, snapshots,
+    api_proxy, apiserver, approver, base, cni, controller_manager, etcd, etcd_cluster, firewall, hostname, kube_proxy, kube_router,
+    kubelet, overlay, packages, pki, programs, renewal, runtime, scheduler, serving, snapshots,
 };
 use crate::error::Result;
 
 type Make = fn(&Ctx) -> Result<Option<Step>>;
 
 /// What makes a node, first to last. Steps of a control plane are nothing on a worker.
-const STEPS: [Make; 20] = [
+const STEPS: [Make; 22] = [
     base::step,
     hostname::step,
     packages::step,
@@ -36,6 +36,8 @@ const STEPS: [Make; 20] = [
     renewal::step,
     approver::step,
     snapshots::step,
+    etcd_cluster::step,
+    serving::step,
 ];
 
 /// The steps of one node, in order.

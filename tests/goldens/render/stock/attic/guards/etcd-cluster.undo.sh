@@ -1,0 +1,1 @@
+rm -f /var/lib/homectl/etcd-cluster-id
