@@ -8,6 +8,8 @@ mod release;
 mod resolve;
 mod store;
 mod sums;
+#[cfg(test)]
+mod tests;
 mod unpack;
 
 pub use lock::{LockMode, Locked, lock};

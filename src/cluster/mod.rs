@@ -8,6 +8,8 @@ mod model;
 mod order;
 mod program;
 mod resolve;
+#[cfg(test)]
+mod tests;
 
 pub use crate::inventory::{Api, Arch, CATALOGUE, HostnamePolicy, Network, PodNetwork, Policy, Registry, Role, SshTarget, Taint};
 pub use lock::Lock;

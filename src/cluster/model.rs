@@ -5,7 +5,7 @@ use crate::inventory::{Api, Arch, HostnamePolicy, Network, Registry, Role, SshTa
 use ipnet::Ipv4Net;
 use semver::Version;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 /// One cluster, resolved. Nodes are ordered by their number, so the order of the inventory never matters.
@@ -71,7 +71,9 @@ impl Node {
     /// from another site its endpoint. Empty: it has to dial `other`.
     #[must_use]
     pub fn endpoint_from(&self, other: &Self) -> Option<String> {
-        if self.site == other.site { Some(self.ssh.with_port(self.listen_port)) } else { self.endpoint.clone() }
+        // An SSH forward on the operator's machine is nobody else's address.
+        let forwarded = self.ssh.address == "localhost" || self.ssh.address.parse::<IpAddr>().is_ok_and(|a| a.is_loopback());
+        if self.site == other.site && !forwarded { Some(self.ssh.with_port(self.listen_port)) } else { self.endpoint.clone() }
     }
 }
 

@@ -154,6 +154,10 @@ impl Problems {
         &self.all
     }
 
+    fn only(&self) -> Option<&Problem> {
+        if let [only] = self.all.as_slice() { Some(only) } else { None }
+    }
+
     fn errors(&self) -> usize {
         self.all.iter().filter(|p| !p.is_warning()).count()
     }
@@ -161,6 +165,9 @@ impl Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(only) = self.only() {
+            return only.fmt(f);
+        }
         let errors = self.errors();
         write!(f, "{} has {errors} {}", self.source.name(), if errors == 1 { "mistake" } else { "mistakes" })?;
         if self.all.len() > SHOWN {
@@ -172,8 +179,24 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// A single mistake is shown as itself, several under a headline.
 impl Diagnostic for Problems {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.only()?.help()
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.only()?.source_code()
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        self.only()?.labels()
+    }
+
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        if self.only().is_some() {
+            return None;
+        }
         Some(Box::new(self.all.iter().take(SHOWN).map(|p| p as &dyn Diagnostic)))
     }
 }

@@ -61,6 +61,8 @@ pub(super) struct Raw {
     pub(super) mirror: Option<At<String>>,
     pub(super) registries: Vec<Registry>,
     pub(super) nodes: Vec<Node>,
+    /// Something stands where nodes should, or nearly.
+    pub(super) nodes_attempted: bool,
     pub(super) addons: Vec<Addon>,
 }
 
@@ -142,6 +144,7 @@ pub(super) fn read(document: &DeTable<'_>, sink: &mut Sink) -> Raw {
         raw.mirror = t.text("mirror", sink);
     }
     raw.registries = registries(&top, sink);
+    raw.nodes_attempted = ["node", "nodes"].iter().any(|key| document.contains_key(*key));
     raw.nodes = top.tables("node", "[[node]]", NODE, sink).iter().map(|t| node(t, sink)).collect();
     raw.addons = top.tables("addon", "[[addon]]", ADDON, sink).iter().map(|t| addon(t, sink)).collect();
     raw

@@ -12,7 +12,16 @@ pub(super) fn report(errors: Vec<toml::de::Error>, sink: &mut Sink) {
         if !lines.insert(line.start) {
             continue;
         }
+        if error.message().starts_with("duplicate key") {
+            let key = sink.source.text().get(span.clone()).unwrap_or_default().to_owned();
+            sink.error(&span, format!("`{key}` is written twice")).help("keep one of them");
+            continue;
+        }
         if let Some((at, key, value)) = bare_value(sink.source.text(), &line) {
+            if let Some(flag) = flag(&value) {
+                sink.error(&at, format!("`{value}` is neither text nor true or false")).help(format!("write {key} = {flag}"));
+                continue;
+            }
             let what = if looks_like_address(&value) { "an address" } else { "a text value" };
             sink.error(&at, format!("{what} needs quotes")).label("not quoted").help(format!("write {key} = \"{value}\""));
             continue;
@@ -45,11 +54,19 @@ fn bare_value(text: &str, line: &Range<usize>) -> Option<(Range<usize>, String, 
     let value = rest.split('#').next().unwrap_or(rest).trim();
     let word = |c: char| c.is_ascii_alphanumeric() || "._-/:~@*+".contains(c);
     let bare = !value.is_empty() && value.chars().all(word);
-    if !bare || !key.trim().chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
+    if !bare || toml::de::DeValue::parse(value).is_ok() || !key.trim().chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
         return None;
     }
     let start = line.start + key.len() + 1 + rest.find(value)?;
     Some((start..start + value.len(), key.trim().to_owned(), value.to_owned()))
+}
+
+fn flag(value: &str) -> Option<bool> {
+    match value.to_lowercase().as_str() {
+        "true" | "yes" | "on" => Some(true),
+        "false" | "no" | "off" => Some(false),
+        _ => None,
+    }
 }
 
 fn looks_like_address(value: &str) -> bool {

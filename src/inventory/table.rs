@@ -194,7 +194,7 @@ fn text(key: &str, value: &Spanned<DeValue<'_>>, sink: &mut Sink) -> Option<Span
         return None;
     };
     if let Some(c) = s.chars().find(|c| c.is_control()) {
-        sink.error(&value.span(), format!("`{key}` holds the control character {}", c.escape_debug()));
+        sink.error(&value.span(), format!("`{key}` holds the control character {}", c.escape_debug())).help("write one line of plain text");
         return None;
     }
     Some(Spanned::new(value.span(), s.to_owned()))

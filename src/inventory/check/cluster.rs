@@ -37,7 +37,7 @@ pub(super) fn not_a_label(what: &str, at: &At<String>, sink: &mut Sink) {
     let name = at.get_ref();
     let problem = sink.error(&at.span(), format!("{what} `{name}` is not a DNS label"));
     let rule = "1 to 63 lower-case letters, digits and `-`, with a letter or digit at both ends";
-    problem.help(mend_label(name).map_or_else(|| rule.to_owned(), |mended| format!("{rule}: `{mended}` would do")));
+    problem.help(mend_label(name).map_or_else(|| rule.to_owned(), |mended| format!("`{mended}` would do: {rule}")));
 }
 
 fn kubernetes(at: &At<String>, sink: &mut Sink) -> Option<&'static str> {

@@ -189,8 +189,12 @@ fn host_key(at: &At<String>, sink: &mut Sink) -> String {
 }
 
 /// Rules about all nodes: names, addresses, and who runs what.
-pub(super) fn together(raw: &[Node], machines: &[Machine], sink: &mut Sink) {
+/// `attempted` says that nodes were written in a way that was told to be wrong.
+pub(super) fn together(raw: &[Node], machines: &[Machine], attempted: bool, sink: &mut Sink) {
     if raw.is_empty() {
+        if attempted {
+            return;
+        }
         sink.error_anywhere("the inventory has no [[node]]").help("add one, with name, address and role = \"control-plane\"");
         return;
     }
@@ -212,7 +216,8 @@ pub(super) fn unique(what: &str, help: &str, values: impl Iterator<Item = (Strin
     for (value, span) in values {
         match seen.get(&value) {
             Some(first) => {
-                sink.error(&span, format!("{what} {value}")).label("and again here").also(first, "first used here").help(help);
+                let shown = value.strip_suffix(":22").unwrap_or(&value);
+                sink.error(&span, format!("{what} {shown}")).label("and again here").also(first, "first used here").help(help);
             }
             None => {
                 seen.insert(value, span);
@@ -233,7 +238,8 @@ fn roles(raw: &[Node], machines: &[Machine], sink: &mut Sink) {
     let at = last.role.as_ref().map_or_else(|| last.span.clone(), toml::Spanned::span);
     if planes.len() % 2 == 0 {
         let n = planes.len();
-        sink.warn(&at, format!("{n} control planes bear the loss of {}, no more than {} would", (n - 1) / 2, n - 1))
+        let bear = |n: usize| if n < 3 { "none".to_owned() } else { ((n - 1) / 2).to_string() };
+        sink.warn(&at, format!("{n} control planes bear the loss of {}, and so {} {}", bear(n), if n == 2 { "does" } else { "do" }, n - 1))
             .help("an odd number is better: etcd needs more than half of its members");
     }
     if machines.iter().all(|m| m.role == Role::ControlPlane && !m.workloads) {

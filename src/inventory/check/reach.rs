@@ -6,12 +6,15 @@ use super::super::problem::Sink;
 use super::super::raw::Node;
 use super::extras::only_local;
 use super::nodes::unique;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 pub(super) fn check(raw: &[Node], machines: &[Machine], sink: &mut Sink) {
     let both: Vec<(&Node, &Machine)> = raw.iter().zip(machines).collect();
-    let dialled = both.iter().filter_map(|(n, m)| Some((m.endpoint.as_ref()?.to_lowercase(), place(n))));
+    // Two nodes with one address were told already.
+    let mut logins = BTreeSet::new();
+    let apart = both.iter().filter(|(_, m)| logins.insert(m.ssh.with_port(m.ssh.port).to_lowercase()));
+    let dialled = apart.filter_map(|(n, m)| Some((m.endpoint.as_ref()?.to_lowercase(), place(n))));
     unique(
         "nodes would be dialled at the same endpoint",
         "give them different `listen-port`s, and forward each on the router",
@@ -68,21 +71,24 @@ fn sites(both: &[(&Node, &Machine)], sink: &mut Sink) {
             .also(&nat(a), "the other end")
             .help("they reach the nodes that have an endpoint; an `endpoint` on one of the two joins them as well");
     }
-    let open = |(_, m): &&(&Node, &Machine)| m.endpoint.as_ref().is_some_and(|e| names::host_port(e).is_some_and(|(h, _)| !only_local(h)));
-    for (site, members) in &by_site {
-        let inside = members.iter().any(|p| open(p));
-        let outside = both.iter().any(|p| p.1.site.as_deref() != *site && open(&p));
-        if !inside && !outside {
-            let (node, machine) = members[0];
-            let mut others = both.iter().filter(|(_, m)| m.site.as_deref() != *site && m.endpoint.is_some());
-            let seen = others
-                .next()
-                .map_or_else(String::new, |(_, m)| format!(": {} is a private address", m.endpoint.as_deref().unwrap_or_default()));
-            sink.warn(&nat(node), format!("`{}` finds no node of another site{seen}", machine.name))
-                .help("where the sites are not joined by a network of yours, set `endpoint` on a node that the internet reaches");
-            return;
-        }
+    lost_site(both, &by_site, sink);
+}
+
+/// A site whose nodes can neither dial another site nor be dialled, as far as addresses tell.
+fn lost_site(both: &[(&Node, &Machine)], by_site: &BTreeMap<Option<&str>, Vec<&(&Node, &Machine)>>, sink: &mut Sink) {
+    let open = |m: &Machine| m.endpoint.as_ref().is_some_and(|e| names::host_port(e).is_some_and(|(h, _)| !only_local(h)));
+    if both.iter().any(|(_, m)| open(m)) {
+        return;
     }
+    // Best told at a node that has to dial out; it finds only private addresses.
+    let Some((node, machine)) = both.iter().find(|(_, m)| m.endpoint.is_none()).or_else(|| by_site.values().last()?.first().copied())
+    else {
+        return;
+    };
+    let seen = both.iter().find(|(_, m)| m.site != machine.site && m.endpoint.is_some());
+    let evidence = seen.map_or_else(String::new, |(_, m)| format!(": `{}` has only the private address {}", m.name, m.ssh.address));
+    sink.warn(&nat(node), format!("`{}` finds no node of another site{evidence}", machine.name))
+        .help("where no network of yours joins the sites, set `endpoint` on a node that the internet reaches");
 }
 
 /// Where it says that a node is behind NAT, or the node.

@@ -18,7 +18,7 @@ pub(in super::super) fn whole(raw: &Raw, path: &Path, mut sink: Sink) -> Result<
     let registries = extras::registries(&raw.registries, sink_ref);
     let login = nodes::login(&raw.ssh, sink_ref);
     let machines: Vec<_> = raw.nodes.iter().map(|n| nodes::machine(n, &login, &home, sink_ref)).collect();
-    nodes::together(&raw.nodes, &machines, sink_ref);
+    nodes::together(&raw.nodes, &machines, raw.nodes_attempted, sink_ref);
     network::addresses(&raw.nodes, &ranges, sink_ref);
     reach::check(&raw.nodes, &machines, sink_ref);
     let addons = addons::check(&raw.addons, &home, sink_ref);
