@@ -86,6 +86,11 @@ impl Reporter {
         self.0.queue.send(Message::Talk(format!("{line}\n"))).ok();
     }
 
+    /// Something with a place in a file that a person should know, on stderr: an inventory's warning.
+    pub fn warning(&self, report: &miette::Report) {
+        self.talk(format!("{report:?}").trim_end());
+    }
+
     /// A plan that is the whole answer (`homectl plan`), in the form that was asked for.
     pub fn show_plan(&self, plan: &Plan) {
         match self.options().format {

@@ -100,6 +100,21 @@ fn a_failure_without_a_document_is_the_document() {
 }
 
 #[test]
+fn a_mistake_in_a_file_has_its_place_in_both_forms() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("inventory.toml");
+    std::fs::write(&path, "[cluster]\nnmae = \"home\"\n").unwrap();
+    let failure = crate::inventory::read(&path).expect_err("a mistake");
+    let (out, data, talk) = reporter(Format::Json);
+    assert_eq!(out.failure(&failure), exit::INVENTORY);
+    drop(out);
+    let doc: serde_json::Value = serde_json::from_str(&data.text()).expect("one document");
+    let diagnostic = doc["error"]["diagnostic"].to_string();
+    assert!(diagnostic.contains("\"offset\":10"), "{diagnostic}");
+    assert!(talk.text().contains("nmae"), "{}", talk.text());
+}
+
+#[test]
 fn events_are_json_lines_and_nothing_else() {
     let (out, data, talk) = reporter(Format::Events);
     out.propose(&mixed());

@@ -1,0 +1,135 @@
+//! What the documents say is so: examples parse, tables agree with the program, links lead somewhere.
+
+use homectl::exec::{Event, EventKind, Outcome};
+use homectl::inventory;
+use homectl::steps::{Lane, StepId};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// The fenced blocks of one language.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let open = format!("```{language}\n");
+    text.split(&open).skip(1).map(|rest| rest.split("```").next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn the_inventory_in_the_readme_is_valid() {
+    let dir = tempfile::tempdir().unwrap();
+    let found = blocks(&read("README.md"), "toml");
+    assert!(!found.is_empty(), "README shows an inventory");
+    for text in found {
+        let path = dir.path().join("inventory.toml");
+        fs::write(&path, text).unwrap();
+        inventory::read(&path).unwrap();
+    }
+}
+
+#[test]
+fn the_readme_lists_the_exit_codes_as_the_program_does() {
+    let told = Command::new(env!("CARGO_BIN_EXE_homectl")).arg("explain").output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    let codes: Vec<(&str, &str)> = told.lines().take_while(|l| !l.is_empty()).filter_map(|l| l.trim_start().split_once("  ")).collect();
+    assert!(codes.len() > 8, "{told}");
+    let readme = read("README.md");
+    for (code, means) in codes {
+        assert!(readme.contains(&format!("\n| {code} | {means} |\n")), "README lacks: {code} {means}");
+    }
+}
+
+#[test]
+fn the_readme_lists_every_command() {
+    let help = Command::new(env!("CARGO_BIN_EXE_homectl")).arg("-h").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap().to_owned();
+    let readme = read("README.md");
+    for name in commands.lines().filter_map(|l| l.split_whitespace().next()) {
+        assert!(readme.contains(&format!("`{name}`")), "README lacks {name}");
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for name in ["README.md", "docs/architecture.md", "docs/plan-json.md"] {
+        let text = read(name);
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.starts_with("http") {
+                continue;
+            }
+            let path = root().join(name).parent().unwrap().join(target);
+            assert!(Path::new(&path).exists(), "{name} links to {target}");
+        }
+    }
+}
+
+#[test]
+fn the_architecture_names_the_modules_in_their_order() {
+    let lib = read("src/lib.rs");
+    let line = lib.lines().find_map(|l| l.strip_prefix("//! `error, ")).unwrap();
+    let page = read("docs/architecture.md");
+    assert!(page.contains(&format!("`error, {line}")), "the order in docs/architecture.md is not that of src/lib.rs");
+    for module in line.trim_end_matches('`').split(", ") {
+        assert!(page.contains(&format!("\n| `{module}` | ")), "docs/architecture.md does not say what {module} owns");
+    }
+}
+
+/// One of every kind. A kind that is added does not compile here until it is in the list, and so in the document.
+fn every_kind() -> Vec<EventKind> {
+    let step = || StepId::node("attic", "etcd");
+    let s = String::new;
+    let all = vec![
+        EventKind::Connecting { node: s(), target: s() },
+        EventKind::Connected { node: s() },
+        EventKind::Unreachable { node: s(), seen: s() },
+        EventKind::Probing { node: s() },
+        EventKind::HostKeyRecorded { node: s(), fingerprint: s() },
+        EventKind::Fetching { what: s(), bytes: 0, total: None },
+        EventKind::Uploading { node: s(), what: s(), bytes: 0, total: 0 },
+        EventKind::StepBegan { step: step(), title: s() },
+        EventKind::ItemDone { step: step(), addr: s(), changed: true },
+        EventKind::Waiting { step: step(), what: s(), seen: s(), seconds: 0 },
+        EventKind::StepEnded { step: step(), outcome: Outcome::Done },
+        EventKind::Warning { lane: Some(Lane::Cluster), text: s() },
+        EventKind::Finished { changed: 0, failed: 0, skipped: 0, seconds: 0.0 },
+    ];
+    for kind in &all {
+        match kind {
+            EventKind::Connecting { .. }
+            | EventKind::Connected { .. }
+            | EventKind::Unreachable { .. }
+            | EventKind::Probing { .. }
+            | EventKind::HostKeyRecorded { .. }
+            | EventKind::Fetching { .. }
+            | EventKind::Uploading { .. }
+            | EventKind::StepBegan { .. }
+            | EventKind::ItemDone { .. }
+            | EventKind::Waiting { .. }
+            | EventKind::StepEnded { .. }
+            | EventKind::Warning { .. }
+            | EventKind::Finished { .. } => {}
+        }
+    }
+    all
+}
+
+#[test]
+fn every_event_is_documented_with_its_fields() {
+    let page = read("docs/plan-json.md");
+    for kind in every_kind() {
+        let value = serde_json::to_value(Event { at: 0.0, kind }).unwrap();
+        let name = value["type"].as_str().unwrap();
+        let row = page.lines().find(|l| l.starts_with('|') && l.split('|').nth(1).is_some_and(|c| c.contains(&format!("`{name}`"))));
+        let row = row.unwrap_or_else(|| panic!("docs/plan-json.md lacks the event {name}"));
+        for field in value.as_object().unwrap().keys().filter(|k| !matches!(k.as_str(), "at" | "type")) {
+            assert!(row.contains(&format!("`{field}`")), "docs/plan-json.md: {name} lacks {field}");
+        }
+    }
+}
