@@ -120,3 +120,7 @@ async fn beat(sender: &mut Sender, receiver: &mut Receiver) -> String {
 async fn drain(receiver: &mut Receiver) {
     while receiver.line().await.is_some() {}
 }
+
+#[cfg(test)]
+#[path = "lock_tests.rs"]
+mod tests;

@@ -204,7 +204,9 @@ fn needs_password(user: &str) -> RemoteError {
 fn wrong_password(user: &str) -> RemoteError {
     RemoteError::Sudo {
         seen: format!("sudo does not take this password of {user}"),
-        help: format!("run again and give the password that `sudo` asks {user} for on the machine; it is the same on all machines or none"),
+        help: format!(
+            "run again with the password that sudo asks {user} for on this machine (it is asked once, for all machines of a user)"
+        ),
     }
 }
 
@@ -212,6 +214,13 @@ fn wrong_password(user: &str) -> RemoteError {
 fn no_shell(user: &str, words: Words, pipe: &Pipe) -> RemoteError {
     match words.text() {
         said if said.is_empty() || pipe.receiver.why().is_some() => pipe.receiver.lost("the login shell ran nothing"),
-        said => RemoteError::Auth { user: user.to_owned(), seen: format!("logged in, but the login shell runs no commands: {said}") },
+        said => RemoteError::Sudo {
+            seen: format!("{user} is logged in, but the login shell runs no commands: {said}"),
+            help: format!("as root on the machine: chsh -s /bin/bash {user}; or name another user under [ssh]"),
+        },
     }
 }
+
+#[cfg(test)]
+#[path = "root_tests.rs"]
+mod tests;
