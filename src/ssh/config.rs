@@ -3,7 +3,7 @@
 
 use super::RemoteError;
 use crate::cluster::SshTarget;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One host on the way, the last one being the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,10 +130,10 @@ async fn ask_ssh(host: &str) -> Result<Said, RemoteError> {
     if !output.status.success() {
         return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }
-    Ok(parse(&String::from_utf8_lossy(&output.stdout), std::env::home_dir()))
+    Ok(parse(&String::from_utf8_lossy(&output.stdout), std::env::home_dir().as_deref()))
 }
 
-fn parse(text: &str, home: Option<PathBuf>) -> Said {
+fn parse(text: &str, home: Option<&Path>) -> Said {
     let mut said = Said::default();
     for (key, value) in text.lines().filter_map(|line| line.split_once(' ')) {
         match key {
@@ -142,7 +142,7 @@ fn parse(text: &str, home: Option<PathBuf>) -> Said {
             "user" => value.clone_into(&mut said.user),
             "proxyjump" if value != "none" => value.clone_into(&mut said.jump),
             "identityfile" => {
-                let expanded = value.strip_prefix("~/").and_then(|rest| Some(home.as_ref()?.join(rest)));
+                let expanded = value.strip_prefix("~/").and_then(|rest| Some(home?.join(rest)));
                 // ssh lists its defaults too, whether they are there or not.
                 said.identities.extend(Some(expanded.unwrap_or_else(|| PathBuf::from(value))).filter(|file| file.exists()));
             }
@@ -189,7 +189,7 @@ mod tests {
         let home = tempfile::TempDir::new().unwrap();
         std::fs::write(home.path().join("key"), "").unwrap();
         let text = "user ann\nhostname 10.0.0.7\nport 2200\nidentityfile ~/key\nidentityfile ~/absent\nproxyjump bastion\n";
-        let said = parse(text, Some(home.path().to_owned()));
+        let said = parse(text, Some(home.path()));
         assert_eq!((said.jump.as_str(), said.identities.len()), ("bastion", 1));
         let mut hop = Hop { name: "nas".to_owned(), host: "nas".to_owned(), port: 22, user: String::new(), identities: vec![], pin: None };
         said.complete(&mut hop);

@@ -122,13 +122,12 @@ impl Remote for Fake {
 
     fn lock<'a>(&'a self, who: &'a str) -> BoxFuture<'a, Result<Box<dyn Send + Sync>, RemoteError>> {
         let mut holder = guard(&self.lock);
-        let taken = match &*holder {
-            Some(holder) => Err(RemoteError::Locked { holder: holder.clone() }),
-            None => {
-                *holder = Some(who.to_owned());
-                guard(&self.asked).locks.push(who.to_owned());
-                Ok(Box::new(Held(Arc::clone(&self.lock))) as Box<dyn Send + Sync>)
-            }
+        let taken = if let Some(holder) = &*holder {
+            Err(RemoteError::Locked { holder: holder.clone() })
+        } else {
+            *holder = Some(who.to_owned());
+            guard(&self.asked).locks.push(who.to_owned());
+            Ok(Box::new(Held(Arc::clone(&self.lock))) as Box<dyn Send + Sync>)
         };
         Box::pin(std::future::ready(taken))
     }

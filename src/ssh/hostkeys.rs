@@ -148,7 +148,10 @@ pub(super) fn record(file: &Path, host: &str, port: u16, key: &PublicKey) -> io:
     }
     let bare = PublicKey::new(key.key_data().clone(), "");
     let openssh = bare.to_openssh().map_err(io::Error::other)?;
-    text.push_str(&format!("{} {}\n", name_of(host, port), openssh.trim()));
+    text += &name_of(host, port);
+    text += " ";
+    text += openssh.trim();
+    text += "\n";
     let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut new = tempfile::NamedTempFile::new_in(folder)?;
     new.write_all(text.as_bytes())?;

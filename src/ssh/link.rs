@@ -6,7 +6,7 @@ use super::keys::Keys;
 use super::pipe::{Ending, Pipe};
 use super::remote::Stream;
 use super::traffic::{Counted, Traffic};
-use super::{ConnectSpec, RemoteError, config};
+use super::{ConnectSpec, Recorded, RemoteError, config};
 use russh::client::{self, DisconnectReason, Handle};
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKeyOrCertificate};
 use russh::{ChannelOpenFailure, Preferred};
@@ -280,7 +280,7 @@ pub(super) struct Client {
     known: Known,
     accept_new: bool,
     known_hosts: PathBuf,
-    recorded: Arc<dyn Fn(&str, &str) + Send + Sync>,
+    recorded: Recorded,
     ending: Ending,
 }
 

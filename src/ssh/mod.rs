@@ -22,7 +22,7 @@ pub use fake::{Asked, Fake};
 pub use host::connect;
 pub use local::LocalShell;
 pub use remote::{Connection, Counters, Line, Remote, RemoteError, Reply, Stream};
-pub use spec::{Ask, ConnectSpec};
+pub use spec::{Ask, ConnectSpec, Recorded};
 
 #[cfg(test)]
 mod shell_tests;

@@ -68,7 +68,7 @@ impl Way<'_> {
                 }
                 Some(Heard::Noise(line)) => words.push(line),
                 Some(Heard::Asked | Heard::Taken) => {}
-                None if by.is_none() => return Err(no_shell(self.user, words, &self.pipe)),
+                None if by.is_none() => return Err(no_shell(self.user, &words, &self.pipe)),
                 None => return Err(self.pipe.receiver.lost(&words.text())),
             }
         }
@@ -211,7 +211,7 @@ fn wrong_password(user: &str) -> RemoteError {
 }
 
 /// Logged in, but nothing of ours ran.
-fn no_shell(user: &str, words: Words, pipe: &Pipe) -> RemoteError {
+fn no_shell(user: &str, words: &Words, pipe: &Pipe) -> RemoteError {
     match words.text() {
         said if said.is_empty() || pipe.receiver.why().is_some() => pipe.receiver.lost("the login shell ran nothing"),
         said => RemoteError::Sudo {

@@ -8,6 +8,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+/// Listens for recorded host keys: host and fingerprint.
+pub type Recorded = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
 /// How to get to one node.
 #[derive(Clone)]
 pub struct ConnectSpec {
@@ -25,7 +28,7 @@ pub struct ConnectSpec {
     /// The socket of the ssh-agent, if there is one.
     pub agent: Option<PathBuf>,
     /// Told about a key that was recorded at first contact: host and fingerprint.
-    pub recorded: Arc<dyn Fn(&str, &str) + Send + Sync>,
+    pub recorded: Recorded,
     /// How long one host may take to answer and shake hands.
     pub timeout: Duration,
 }
