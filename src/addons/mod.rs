@@ -1,7 +1,7 @@
 //! Add-ons: the catalogue, the user's own manifests, and how both get into the API and out of it again.
 //!
 //! [`bundles`] is pure: the cluster and its secrets in, objects out. [`survey`] looks at the API (one list a kind);
-//! [`steps`] makes steps of the [`Lane::Cluster`](crate::steps::Lane) from both; [`apply`] does one change of a plan.
+//! [`steps()`] makes steps of the [`Lane::Cluster`](crate::steps::Lane) from both; [`apply()`] does one change of a plan.
 //!
 //! A new add-on is one file here, one line in [`CATALOGUE`] and one folder below `templates/addons/`.
 

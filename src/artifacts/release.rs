@@ -8,7 +8,7 @@ pub fn url(component: Component, version: &str, arch: Arch) -> String {
     format!("{}/{}", folder(component, version, arch), file(component, version, arch))
 }
 
-/// Upstream's URL of the file that has the sum of [`url`], alone or among others.
+/// Upstream's URL of the file that has the sum of [`url()`], alone or among others.
 #[must_use]
 pub fn sums_url(component: Component, version: &str, arch: Arch) -> String {
     let folder = folder(component, version, arch);

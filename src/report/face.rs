@@ -4,6 +4,7 @@ use super::lines::{Level, Lines};
 use super::live::Live;
 use super::output::Output;
 use super::style::Paint;
+use super::tally::Tally;
 use super::{Format, Options, json};
 use crate::exec::Event;
 use indicatif::MultiProgress;
@@ -38,14 +39,14 @@ impl Face {
         }
     }
 
-    /// Shows one event.
-    pub(super) fn hear(&mut self, event: &Event, output: &mut Output) {
+    /// Shows one event that was counted already.
+    pub(super) fn hear(&mut self, event: &Event, tally: &Tally, output: &mut Output) {
         match self {
             Self::Events => output.data(&format!("{}\n", json::event(event))),
-            Self::Plain(lines) => speak(output, &lines.of(event)),
+            Self::Plain(lines) => speak(output, &lines.of(event, tally)),
             Self::Live(lines, live) => {
-                speak(output, &lines.of(event));
-                live.hear(event);
+                speak(output, &lines.of(event, tally));
+                live.hear(event, tally);
             }
         }
     }

@@ -25,16 +25,22 @@ pub(super) fn text(failure: &Failure, colour: bool) -> String {
 
 /// The failure as the document that `--json` promises.
 pub(super) fn json(failure: &Failure) -> Value {
+    json!({ "format": FORMAT, "error": body(failure) })
+}
+
+/// The failure as one line of `--events`.
+pub(super) fn event(failure: &Failure) -> Value {
+    json!({ "type": "error", "error": body(failure) })
+}
+
+fn body(failure: &Failure) -> Value {
     json!({
-        "format": FORMAT,
-        "error": {
-            "exit": failure.exit_code(),
-            "node": failure.node(),
-            "what": failure.what(),
-            "evidence": failure.evidence(),
-            "help": failure.remedy(),
-            "diagnostic": failure.diagnostic().and_then(diagnostic),
-        },
+        "exit": failure.exit_code(),
+        "node": failure.node(),
+        "what": failure.what(),
+        "evidence": failure.evidence(),
+        "help": failure.remedy(),
+        "diagnostic": failure.diagnostic().and_then(diagnostic),
     })
 }
 

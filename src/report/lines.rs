@@ -24,24 +24,22 @@ pub(super) enum Level {
 pub(super) struct Lines {
     level: Level,
     paint: Paint,
-    tally: Tally,
     /// When a wait was last spoken of.
     spoken: BTreeMap<StepId, f64>,
 }
 
 impl Lines {
     pub(super) fn new(level: Level, paint: Paint) -> Self {
-        Self { level, paint, tally: Tally::default(), spoken: BTreeMap::new() }
+        Self { level, paint, spoken: BTreeMap::new() }
     }
 
-    /// The lines for one event, each ended; empty when there is nothing to say.
-    pub(super) fn of(&mut self, event: &Event) -> String {
-        self.tally.hear(event);
-        let line = self.important(event).or_else(|| self.step(event)).or_else(|| self.item(event));
+    /// The lines for one event that was counted already, each ended; empty when there is nothing to say.
+    pub(super) fn of(&mut self, event: &Event, tally: &Tally) -> String {
+        let line = self.important(event, tally).or_else(|| self.step(event, tally)).or_else(|| self.item(event, tally));
         line.map(|l| format!("{l}\n")).unwrap_or_default()
     }
 
-    fn important(&self, event: &Event) -> Option<String> {
+    fn important(&self, event: &Event, tally: &Tally) -> Option<String> {
         match &event.kind {
             EventKind::Unreachable { node, seen } => Some(format!("{node}  {}: {}", self.paint.yellow("unreachable"), clean(seen))),
             EventKind::HostKeyRecorded { node, fingerprint } => Some(format!("{node}  host key recorded: {}", clean(fingerprint))),
@@ -50,35 +48,31 @@ impl Lines {
                 Some(format!("{place}{}: {}", self.paint.yellow("warning"), clean(text)))
             }
             EventKind::StepEnded { step, outcome: Outcome::Failed { what, evidence, help } } => {
-                Some(self.failed(step, what, evidence, help))
+                Some(self.failed(&place(step, tally), what, evidence, help))
             }
             _ => None,
         }
     }
 
-    fn failed(&self, step: &StepId, what: &str, evidence: &[String], help: &str) -> String {
-        let because = because(evidence, help, self.paint);
-        format!("{}  {} … {}: {}{because}", step.lane, self.tally.title(step), self.paint.red("failed"), clean(what))
+    fn failed(&self, place: &str, what: &str, evidence: &[String], help: &str) -> String {
+        format!("{place} … {}: {}{}", self.paint.red("failed"), clean(what), because(evidence, help, self.paint))
     }
 
-    fn step(&mut self, event: &Event) -> Option<String> {
+    fn step(&mut self, event: &Event, tally: &Tally) -> Option<String> {
         if self.level < Level::Steps {
             return None;
         }
         match &event.kind {
             EventKind::StepEnded { step, outcome: Outcome::Done } => {
-                let seconds = self.tally.began_at(step).map_or(0.0, |at| event.at - at);
-                Some(format!("{}  {} … {} ({seconds:.1} s)", step.lane, self.tally.title(step), self.paint.green("done")))
-            }
-            EventKind::StepEnded { step, outcome: Outcome::Skipped { why } } => {
-                Some(format!("{}  {} … {}: {}", step.lane, self.tally.title(step), self.paint.yellow("skipped"), clean(why)))
+                let seconds = tally.began(step).map_or(0.0, |at| event.at - at);
+                Some(format!("{} … {} ({seconds:.1} s)", place(step, tally), self.paint.green("done")))
             }
             EventKind::Waiting { step, what, seen, seconds } => {
-                let due = self.spoken.get(step).copied().or(self.tally.began_at(step)).is_none_or(|at| event.at - at >= PATIENCE);
+                let due = self.spoken.get(step).copied().or(tally.began(step)).is_none_or(|at| event.at - at >= PATIENCE);
                 due.then(|| {
                     self.spoken.insert(step.clone(), event.at);
                     let seen = if seen.is_empty() { String::new() } else { format!("; last seen: {}", clean(seen)) };
-                    format!("{}  {} … waiting until {what} ({seconds} s{seen})", step.lane, self.tally.title(step))
+                    format!("{} … waiting until {what} ({seconds} s{seen})", place(step, tally))
                 })
             }
             EventKind::Fetching { what, bytes, total: Some(total) } if bytes == total => {
@@ -91,7 +85,7 @@ impl Lines {
         }
     }
 
-    fn item(&self, event: &Event) -> Option<String> {
+    fn item(&self, event: &Event, tally: &Tally) -> Option<String> {
         if self.level < Level::Items {
             return None;
         }
@@ -99,9 +93,17 @@ impl Lines {
             EventKind::Connecting { node, target } => Some(format!("{node}  connecting to {target}")),
             EventKind::Connected { node } => Some(format!("{node}  connected")),
             EventKind::Probing { node } => Some(format!("{node}  looking")),
-            EventKind::StepBegan { step, title } => Some(format!("{}  {title} …", step.lane)),
-            EventKind::ItemDone { step, addr, changed: true } => Some(format!("{}  {}: changed {addr}", step.lane, self.tally.title(step))),
+            EventKind::StepBegan { step, .. } => Some(format!("{} …", place(step, tally))),
+            EventKind::StepEnded { step, outcome: Outcome::Skipped { why } } => {
+                Some(format!("{} … {}: {}", place(step, tally), self.paint.yellow("skipped"), clean(why)))
+            }
+            EventKind::ItemDone { step, addr, changed: true } => Some(format!("{}: changed {addr}", place(step, tally))),
             _ => None,
         }
     }
+}
+
+/// `attic  etcd member`.
+fn place(step: &StepId, tally: &Tally) -> String {
+    format!("{}  {}", step.lane, tally.title(step))
 }

@@ -1,6 +1,7 @@
 //! Bars: one line a node with what it does or waits for, and for how long.
 
 use super::style::{clean, megabytes};
+use super::tally::Tally;
 use crate::exec::{Event, EventKind, Outcome};
 use crate::steps::{Lane, StepId};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -62,7 +63,7 @@ impl Live {
     }
 
     /// Moves the row that an event belongs to; a new row may widen the first column of all.
-    pub(super) fn hear(&mut self, event: &Event) {
+    pub(super) fn hear(&mut self, event: &Event, tally: &Tally) {
         let Some(label) = label(&event.kind) else { return };
         let now = Instant::now();
         let position = self.rows.range(..label.clone()).count();
@@ -70,7 +71,7 @@ impl Live {
         let bars = &self.bars;
         let make = || Row { bar: bars.insert(position, ProgressBar::new_spinner().with_style(style())), doing: Doing::default() };
         let row = self.rows.entry(label).or_insert_with(make);
-        row.doing.hear(&event.kind, now);
+        row.doing.hear(&event.kind, tally, now);
         if fresh {
             self.redraw();
         } else {
@@ -106,7 +107,7 @@ impl Row {
 }
 
 impl Doing {
-    fn hear(&mut self, kind: &EventKind, now: Instant) {
+    fn hear(&mut self, kind: &EventKind, tally: &Tally, now: Instant) {
         match kind {
             EventKind::Connecting { target, .. } => self.idle = format!("connecting to {target}"),
             EventKind::Connected { .. } => "connected".clone_into(&mut self.idle),
@@ -115,8 +116,8 @@ impl Doing {
             EventKind::Fetching { what, bytes, total } => self.transfer(what, *bytes, *total),
             EventKind::Uploading { what, bytes, total, .. } => self.transfer(what, *bytes, Some(*total)),
             EventKind::StepBegan { step, title } => self.running = Some((step.clone(), title.clone(), now)),
-            EventKind::Waiting { step, what, seen, .. } => self.waits(step, what, seen, now),
-            EventKind::StepEnded { step, outcome } => self.ended(step, outcome),
+            EventKind::Waiting { step, what, seen, .. } => self.waits(step, tally.title(step), what, seen, now),
+            EventKind::StepEnded { step, outcome } => self.ended(step, tally.title(step), outcome),
             _ => {}
         }
     }
@@ -126,20 +127,16 @@ impl Doing {
     }
 
     /// The step no longer runs, it waits; from its first wait on the seconds are counted here.
-    fn waits(&mut self, step: &StepId, what: &str, seen: &str, now: Instant) {
-        let running = self.running.take_if(|(id, ..)| id == step);
-        let wait = self.waits.entry(step.clone()).or_insert_with(|| Wait {
-            title: running.map_or_else(|| step.name.clone(), |(_, title, _)| title),
-            what: what.to_owned(),
-            seen: String::new(),
-            since: now,
-        });
+    fn waits(&mut self, step: &StepId, title: &str, what: &str, seen: &str, now: Instant) {
+        self.running.take_if(|(id, ..)| id == step);
+        let (title, what) = (title.to_owned(), what.to_owned());
+        let wait = self.waits.entry(step.clone()).or_insert_with(|| Wait { title, what, seen: String::new(), since: now });
         seen.clone_into(&mut wait.seen);
     }
 
-    fn ended(&mut self, step: &StepId, outcome: &Outcome) {
-        let running = self.running.take_if(|(id, ..)| id == step).map(|(_, title, _)| title);
-        let title = self.waits.remove(step).map(|w| w.title).or(running).unwrap_or_else(|| step.name.clone());
+    fn ended(&mut self, step: &StepId, title: &str, outcome: &Outcome) {
+        self.running.take_if(|(id, ..)| id == step);
+        self.waits.remove(step);
         let how = match outcome {
             Outcome::Done => "done",
             Outcome::Failed { .. } => "failed",

@@ -6,7 +6,9 @@ use super::{Format, Options, explain, face::Face, failure, json, plan, status::S
 use crate::error::{Failure, Result};
 use crate::exec::{Event, EventKind, Sink};
 use crate::plan::Plan;
+use crate::steps::StepId;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -29,6 +31,8 @@ struct Shared {
 /// What the thread is asked to do, in order.
 pub(super) enum Message {
     Event(Event),
+    /// What the plan calls its steps.
+    Titles(BTreeMap<StepId, String>),
     /// To stdout.
     Data(String),
     /// To stderr.
@@ -93,32 +97,42 @@ impl Reporter {
 
     /// A plan that is the whole answer (`homectl plan`), in the form that was asked for.
     pub fn show_plan(&self, plan: &Plan) {
-        match self.options().format {
-            Format::Json => self.document(&json::plan(plan)),
-            Format::Text | Format::Events => self.propose(plan),
-        }
-    }
-
-    /// A plan that is about to run: shown now, except under `--json`, where it is part of the closing document.
-    pub fn propose(&self, plan: &Plan) {
         self.settle();
-        let options = self.options();
-        match options.format {
-            Format::Text => self.data(plan::plan_text(plan, options.verbose, options.colour)),
+        match self.options().format {
+            Format::Text => self.data(self.plan_text(plan)),
+            Format::Json => self.document(&json::plan(plan)),
             Format::Events => self.data(format!("{}\n", json::plan_event(plan))),
-            Format::Json => {}
         }
     }
 
-    /// Closes a run: bars away, the summary on stderr; under `--json` the plan and what became of it on stdout.
+    /// A plan that is about to run. Under `--json` it is part of the closing document, so nothing goes to stdout now;
+    /// a person who is going to be asked sees it as text in any case.
+    pub fn propose(&self, plan: &Plan) {
+        let titles = plan.steps.iter().map(|s| (s.id.clone(), s.title.clone())).collect();
+        self.0.queue.send(Message::Titles(titles)).ok();
+        let format = self.options().format;
+        if format != Format::Json {
+            self.show_plan(plan);
+        }
+        if format != Format::Text && !self.options().yes {
+            self.talk(self.plan_text(plan).trim_end());
+        }
+    }
+
+    /// Closes a run, also one that had nothing to do: bars away, the summary on stderr; under `--json` the plan and
+    /// what became of it on stdout.
     pub fn finish(&self, plan: &Plan) {
         let tally = self.settle();
         if self.options().format == Format::Json {
             self.document(&json::run(plan, &tally));
         }
-        if self.options().format != Format::Events {
+        if self.options().format != Format::Events && (tally.finished.is_some() || plan.counts().changes() > 0) {
             self.talk(&summary::summary_text(plan, &tally, self.options().colour_talk));
         }
+    }
+
+    fn plan_text(&self, plan: &Plan) -> String {
+        plan::plan_text(plan, self.options().verbose, self.options().colour)
     }
 
     /// What is true now.
@@ -140,13 +154,16 @@ impl Reporter {
         Ok(())
     }
 
-    /// A failure that ends the verb: to stderr, and under `--json` as the document when there was none yet.
+    /// A failure that ends the verb: to stderr, under `--json` as the document when there was none yet, under `--events`
+    /// as the last line.
     /// Returns the exit code.
     #[must_use]
     pub fn failure(&self, failure: &Failure) -> u8 {
         self.settle();
-        if self.options().format == Format::Json && !self.0.told.load(Ordering::Relaxed) {
-            self.document(&failure::json(failure));
+        match self.options().format {
+            Format::Json if !self.0.told.load(Ordering::Relaxed) => self.document(&failure::json(failure)),
+            Format::Events => self.data(format!("{}\n", failure::event(failure))),
+            Format::Json | Format::Text => {}
         }
         self.talk(&failure::text(failure, self.options().colour_talk));
         failure.exit_code()
@@ -186,8 +203,9 @@ fn listen(inbox: &Receiver<Message>, mut face: Face, mut output: Output) {
         match message {
             Ok(Message::Event(event)) => {
                 tally.hear(&event);
-                face.hear(&event, &mut output);
+                face.hear(&event, &tally, &mut output);
             }
+            Ok(Message::Titles(titles)) => tally.titles = titles,
             Ok(Message::Data(text)) => output.data(&text),
             Ok(Message::Talk(text)) => output.talk(&text),
             Ok(Message::Settle(answer)) => {

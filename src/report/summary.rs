@@ -3,6 +3,8 @@
 use super::style::{Paint, because, clean, count, table};
 use super::tally::{Failed, Tally};
 use crate::plan::Plan;
+use crate::steps::Lane;
+use std::collections::BTreeMap;
 
 /// The closing lines, without an end of line.
 pub(super) fn summary_text(plan: &Plan, tally: &Tally, colour: bool) -> String {
@@ -12,6 +14,7 @@ pub(super) fn summary_text(plan: &Plan, tally: &Tally, colour: bool) -> String {
         lines.push(failure(failed, paint));
         lines.push(String::new());
     }
+    lines.extend(skipped(tally, paint));
     lines.extend(nodes(plan, tally));
     lines.push(closing(plan, tally, paint));
     lines.join("\n")
@@ -20,6 +23,21 @@ pub(super) fn summary_text(plan: &Plan, tally: &Tally, colour: bool) -> String {
 fn failure(f: &Failed, paint: Paint) -> String {
     let because = because(&f.evidence, &f.help, paint);
     format!("{} {}: {}: {}{because}", paint.red("failed:"), f.step.lane, f.title, clean(&f.what))
+}
+
+/// Steps that were not begun, together where the reason is the same.
+fn skipped(tally: &Tally, paint: Paint) -> Vec<String> {
+    let mut why: BTreeMap<(&Lane, &str), usize> = BTreeMap::new();
+    for s in &tally.skipped {
+        *why.entry((&s.step.lane, &s.why)).or_default() += 1;
+    }
+    let line =
+        |((lane, why), n): (&(&Lane, &str), &usize)| format!("{} {lane}: {}: {}", paint.yellow("skipped:"), count(*n, "step"), clean(why));
+    let mut lines: Vec<String> = why.iter().map(line).collect();
+    if !lines.is_empty() {
+        lines.push(String::new());
+    }
+    lines
 }
 
 /// A row for each node that took part, and for those that were offline.

@@ -14,8 +14,11 @@ pub(super) struct Tally {
     pub(super) failures: Vec<Failed>,
     pub(super) skipped: Vec<Skipped>,
     pub(super) warnings: Vec<String>,
+    /// What the plan calls its steps.
     #[serde(skip)]
-    began: BTreeMap<StepId, (String, f64)>,
+    pub(super) titles: BTreeMap<StepId, String>,
+    #[serde(skip)]
+    began: BTreeMap<StepId, f64>,
 }
 
 /// Totals as the run itself counted them.
@@ -65,7 +68,8 @@ impl Tally {
         match &event.kind {
             EventKind::StepBegan { step, title } => {
                 self.lane(&step.lane, event.at);
-                self.began.insert(step.clone(), (title.clone(), event.at));
+                self.titles.entry(step.clone()).or_insert_with(|| title.clone());
+                self.began.insert(step.clone(), event.at);
             }
             EventKind::ItemDone { step, changed: true, .. } => self.lane(&step.lane, event.at).changed += 1,
             EventKind::StepEnded { step, outcome } => self.ended(step, outcome, event.at),
@@ -80,18 +84,18 @@ impl Tally {
         }
     }
 
-    /// The title a step began with; its name when it never began.
-    pub(super) fn title(&self, step: &StepId) -> String {
-        self.began.get(step).map_or_else(|| step.name.clone(), |(title, _)| title.clone())
+    /// The title of a step; its name when nobody told.
+    pub(super) fn title<'a>(&'a self, step: &'a StepId) -> &'a str {
+        self.titles.get(step).unwrap_or(&step.name)
     }
 
     /// When a step began.
-    pub(super) fn began_at(&self, step: &StepId) -> Option<f64> {
-        self.began.get(step).map(|(_, at)| *at)
+    pub(super) fn began(&self, step: &StepId) -> Option<f64> {
+        self.began.get(step).copied()
     }
 
     fn ended(&mut self, step: &StepId, outcome: &Outcome, at: f64) {
-        let title = self.title(step);
+        let title = self.title(step).to_owned();
         let lane = self.lane(&step.lane, at);
         match outcome {
             Outcome::Done => {}

@@ -23,7 +23,7 @@ pub struct Prepared {
 /// `flag` is `--identity`; `now` in Unix seconds.
 ///
 /// # Errors
-/// As [`identity`], [`open`], [`Secrets::ensure`] and [`save`]. The cluster was bootstrapped and its secrets are gone: refused,
+/// As [`identity()`], [`open`], [`Secrets::ensure`] and [`save`]. The cluster was bootstrapped and its secrets are gone: refused,
 /// since new authorities would not fit it.
 pub fn prepare(path: &Path, cluster: &Cluster, flag: Option<&Path>, now: i64) -> Result<Prepared> {
     let made = !path.exists();

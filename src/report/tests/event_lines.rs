@@ -7,8 +7,13 @@ use crate::report::tally::Tally;
 use crate::steps::Lane;
 
 fn told(level: Level) -> String {
-    let mut lines = Lines::new(level, Paint(false));
-    run().iter().map(|e| lines.of(e)).collect()
+    let (mut lines, mut tally) = (Lines::new(level, Paint(false)), Tally::default());
+    let mut text = String::new();
+    for event in run() {
+        tally.hear(&event);
+        text += &lines.of(&event, &tally);
+    }
+    text
 }
 
 #[test]
@@ -20,7 +25,6 @@ attic  etcd member … waiting until etcd answers /health (21 s; last seen: conn
 attic  etcd member … failed: etcd did not answer /health within 25 s
   | journal: bind: address in use
   help: see what else listens on 2379
-cluster  coredns … skipped: etcd@attic failed
 ";
     assert_eq!(told(Level::Steps), expected);
 }
@@ -36,6 +40,7 @@ fn above_the_bars_only_what_must_not_be_missed() {
 fn verbose_names_what_changed() {
     let told = told(Level::Items);
     assert!(told.contains("attic  base system: changed file:/etc/hosts\n"), "{told}");
+    assert!(told.contains("cluster  coredns … skipped: etcd@attic failed\n"), "{told}");
     assert!(!told.contains("/etc/other"), "{told}");
 }
 
@@ -43,15 +48,15 @@ fn verbose_names_what_changed() {
 fn transfers_are_told_once_they_are_over() {
     let mut lines = Lines::new(Level::Steps, Paint(false));
     let up = |bytes| at(1.0, EventKind::Uploading { node: "attic".into(), what: "kubelet".into(), bytes, total: 62_000_000 });
-    assert_eq!(lines.of(&up(1_000)), "");
-    assert_eq!(lines.of(&up(62_000_000)), "attic  kubelet sent (62.0 MB)\n");
+    assert_eq!(lines.of(&up(1_000), &Tally::default()), "");
+    assert_eq!(lines.of(&up(62_000_000), &Tally::default()), "attic  kubelet sent (62.0 MB)\n");
 }
 
 #[test]
 fn warnings_cannot_steer_the_terminal() {
     let mut lines = Lines::new(Level::Important, Paint(false));
     let warning = EventKind::Warning { lane: Some(Lane::Node("attic".into())), text: "\x1b]0;pwned\x07".into() };
-    assert_eq!(lines.of(&at(0.0, warning)), "attic  warning: \u{fffd}]0;pwned\u{fffd}\n");
+    assert_eq!(lines.of(&at(0.0, warning), &Tally::default()), "attic  warning: \u{fffd}]0;pwned\u{fffd}\n");
 }
 
 fn tally(events: usize) -> Tally {
@@ -66,6 +71,8 @@ fn the_summary_repeats_failures_with_evidence() {
 failed: attic: etcd member: etcd did not answer /health within 25 s
   | journal: bind: address in use
   help: see what else listens on 2379
+
+skipped: cluster: 1 step: etcd@attic failed
 
          changed  failed  skipped  seconds
 attic    1        1       0        29.0

@@ -1,11 +1,12 @@
 use super::fixture::{mixed, run};
 use super::screen::Screen;
 use crate::error::{Failure, exit};
-use crate::exec::EventKind;
+use crate::exec::{EventKind, Outcome};
 use crate::report::face::Face;
 use crate::report::live::Live;
 use crate::report::output::Output;
 use crate::report::{Format, Options, Reporter};
+use crate::steps::StepId;
 use indicatif::ProgressDrawTarget;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -49,9 +50,13 @@ fn options(format: Format) -> Options {
 }
 
 fn reporter(format: Format) -> (Reporter, Tape, Tape) {
+    with_options(options(format))
+}
+
+fn with_options(options: Options) -> (Reporter, Tape, Tape) {
     let (data, talk) = (Tape::default(), Tape::default());
     let output = Output::of(Box::new(data.clone()), Box::new(talk.clone()), None);
-    (Reporter::with(options(format), Face::of(options(format)), output), data, talk)
+    (Reporter::with(options, Face::of(options), output), data, talk)
 }
 
 fn tell_all(out: &Reporter) {
@@ -116,19 +121,53 @@ fn a_mistake_in_a_file_has_its_place_in_both_forms() {
 
 #[test]
 fn events_are_json_lines_and_nothing_else() {
-    let (out, data, talk) = reporter(Format::Events);
+    let (out, data, talk) = with_options(Options { yes: true, ..options(Format::Events) });
     out.propose(&mixed());
     tell_all(&out);
     out.finish(&mixed());
+    assert_eq!(out.failure(&Failure::failed("attic did not converge")), exit::FAILED);
     drop(out);
     let types: Vec<String> = data
         .text()
         .lines()
         .map(|l| serde_json::from_str::<serde_json::Value>(l).expect("each line is a document")["type"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(types.len(), 1 + run().len());
-    assert_eq!((types[0].as_str(), types[13].as_str()), ("plan", "finished"));
+    assert_eq!(types.len(), 1 + run().len() + 1);
+    assert_eq!((types[0].as_str(), types[13].as_str(), types[14].as_str()), ("plan", "finished", "error"));
+    assert_eq!(talk.text(), "error: attic did not converge\n");
+}
+
+#[test]
+fn who_is_asked_sees_the_plan_as_text() {
+    for format in [Format::Json, Format::Events] {
+        for yes in [false, true] {
+            let (out, _, talk) = with_options(Options { yes, ..options(format) });
+            out.propose(&mixed());
+            drop(out);
+            assert_eq!(talk.text().contains("Plan: 1 to create"), !yes, "{format:?}");
+        }
+    }
+}
+
+#[test]
+fn a_run_with_nothing_to_do_has_no_summary() {
+    let (out, data, talk) = reporter(Format::Text);
+    let plan = super::fixture::plan(Vec::new());
+    out.propose(&plan);
+    out.finish(&plan);
+    drop(out);
+    assert_eq!(data.text(), "No changes. Every machine is as the inventory says.\n");
     assert_eq!(talk.text(), "");
+}
+
+#[test]
+fn steps_that_never_began_have_the_plans_titles() {
+    let (out, _, talk) = reporter(Format::Text);
+    out.propose(&mixed());
+    let outcome = Outcome::Failed { what: "blocked".into(), evidence: Vec::new(), help: String::new() };
+    out.sink().tell(EventKind::StepEnded { step: StepId::node("attic", "etcd"), outcome });
+    drop(out);
+    assert_eq!(talk.text(), "attic  etcd member … failed: blocked\n");
 }
 
 #[test]

@@ -2,15 +2,17 @@ use super::fixture::{at, run};
 use super::screen::Screen;
 use crate::exec::EventKind;
 use crate::report::live::Live;
+use crate::report::tally::Tally;
 use crate::steps::StepId;
 use indicatif::ProgressDrawTarget;
 
 fn screen(events: usize, more: Vec<EventKind>) -> Vec<String> {
     let term = Screen::default();
     let mut live = Live::on(ProgressDrawTarget::term_like(Box::new(term.clone())));
-    run().iter().take(events).for_each(|e| live.hear(e));
-    for kind in more {
-        live.hear(&at(0.0, kind));
+    let mut tally = Tally::default();
+    for event in run().into_iter().take(events).chain(more.into_iter().map(|kind| at(0.0, kind))) {
+        tally.hear(&event);
+        live.hear(&event, &tally);
     }
     std::thread::sleep(std::time::Duration::from_millis(60));
     live.redraw();

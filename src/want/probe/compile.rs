@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 /// The functions that every look uses.
 const PRELUDE: &str = include_str!("probe.sh");
 
-/// One read-only script that looks at all `wants` of a host; its reply is for [`super::parse`].
+/// One read-only script that looks at all `wants` of a host; its reply is for [`super::parse()`].
 #[must_use]
 pub fn compile(wants: &[Want]) -> String {
     let mut s = String::from(PRELUDE);

@@ -6,7 +6,7 @@ use super::super::{Leaf, Want};
 use super::{hashed, inode_path};
 use std::collections::BTreeMap;
 
-/// Parses the reply of [`super::compile`] for the same `wants`, in their order.
+/// Parses the reply of [`super::compile()`] for the same `wants`, in their order.
 #[must_use]
 pub fn parse(wants: &[Want], reply: &str) -> Vec<Seen> {
     let sections = match split(reply) {
