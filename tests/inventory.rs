@@ -1,7 +1,10 @@
 //! Inventories that must be refused (or warned about), each with what is said; and those that must be taken.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use homectl::inventory::{self, Inventory, Problems};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use proptest::prelude::*;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -174,4 +177,83 @@ fn a_thousand_nodes_take_less_than_a_second() {
     assert_eq!(inventory.nodes.len(), 1000);
     // The promise is for release; a debug build on a busy machine gets five.
     assert!(took < std::time::Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 }), "{took:?}");
+}
+
+/// What is done to a good inventory: at a place, some bytes go and others come.
+fn damaged() -> impl Strategy<Value = Vec<u8>> {
+    let pieces = [
+        "\"",
+        "'",
+        "[",
+        "]",
+        "[[",
+        "{",
+        "}",
+        "=",
+        ".",
+        "#",
+        "\n",
+        "\\u0000",
+        "\\",
+        "é",
+        "\u{feff}",
+        "\u{0}",
+        "-1",
+        "1e999",
+        "true",
+        "/33",
+        "::",
+        "999999999999999999999",
+    ];
+    let piece = prop_oneof![
+        proptest::sample::select(pieces.to_vec()).prop_map(|p| p.as_bytes().to_vec()),
+        proptest::collection::vec(any::<u8>(), 0..8)
+    ];
+    proptest::collection::vec((any::<prop::sample::Index>(), 0..40_usize, piece), 1..6).prop_map(|changes| {
+        let mut bytes = std::fs::read("examples/two-homes.toml").unwrap();
+        for (at, less, more) in changes {
+            let at = at.index(bytes.len() + 1);
+            let end = (at + less).min(bytes.len());
+            bytes.splice(at..end, more);
+        }
+        bytes
+    })
+}
+
+proptest! {
+    /// Whatever a file holds, it is read or refused, and what is said can be shown.
+    #[test]
+    fn damaged_inventories_are_told_and_never_crash(bytes in damaged()) {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("inventory.toml");
+        std::fs::write(&file, &bytes).unwrap();
+        let outcome = inventory::inspect(&file).unwrap();
+        let told = said(&outcome);
+        prop_assert!(outcome.is_ok() || !told.is_empty());
+    }
+
+    /// Any text in any place where a text may stand: refused, or kept as it was.
+    #[test]
+    fn any_text_is_refused_or_kept(text in "\\PC{0,20}", key in proptest::sample::select(vec!["name", "address", "user", "identity", "site", "endpoint", "host-key"])) {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("inventory.toml");
+        let quoted = toml::Value::String(text.clone());
+        let mut node: std::collections::BTreeMap<&str, String> = [("name", "\"attic\""), ("address", "\"192.168.1.2\"")].map(|(k, v)| (k, v.to_owned())).into();
+        node.insert(key, quoted.to_string());
+        let node = node.iter().fold(String::new(), |all, (k, v)| all + k + " = " + v + "\n");
+        std::fs::write(&file, format!("[cluster]\nname = \"home\"\nkubernetes = \"1.36.3\"\n[[node]]\nrole = \"control-plane\"\n{node}")).unwrap();
+        if let Ok(inventory) = inventory::inspect(&file).unwrap() {
+            let node = &inventory.nodes[0];
+            let plain = |s: &str| s.chars().all(|c| c.is_ascii_alphanumeric() || "._-:[]+/=%".contains(c)) && !s.starts_with('-');
+            match key {
+                "identity" => prop_assert!(node.ssh.identities[0] == home.path().join(&text) || text.starts_with("~/")),
+                "name" => prop_assert!(node.name == text && plain(&text)),
+                "address" => prop_assert!(node.ssh.address == text.trim_matches(['[', ']']) && plain(&text)),
+                "user" => prop_assert!(node.ssh.user == text && plain(&text)),
+                "site" => prop_assert!(node.site.as_ref() == Some(&text) && plain(&text)),
+                "endpoint" => prop_assert!(node.endpoint.as_ref() == Some(&text) && plain(&text)),
+                _ => prop_assert!(plain(&text)),
+            }
+        }
+    }
 }

@@ -14,6 +14,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+/// Pieces between network and disk; more is only memory.
+const QUEUE: usize = 8;
+
 /// Called with every piece that arrives.
 pub(super) type OnProgress<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 
@@ -151,7 +154,7 @@ struct Writer {
 
 impl Writer {
     fn start(part: &Path, at: u64, mut hasher: Sha256) -> Self {
-        let (chunks, mut incoming) = mpsc::channel::<Bytes>(64);
+        let (chunks, mut incoming) = mpsc::channel::<Bytes>(QUEUE);
         let part: PathBuf = part.to_path_buf();
         let thread = tokio::task::spawn_blocking(move || {
             let mut file = File::options().create(true).write(true).truncate(false).open(part)?;

@@ -10,6 +10,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use url::Url;
 
+/// Bytes read from a file at once.
+const FILE_CHUNK: usize = 256 << 10;
+
 /// What is waited for, and how much is taken.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -179,7 +182,7 @@ async fn open_file(url: &Url, offset: u64) -> Result<Body, Miss> {
     }
     let start = if offset <= meta.len() { offset } else { 0 };
     file.seek(io::SeekFrom::Start(start)).await.map_err(read)?;
-    file.set_max_buf_size(1 << 20);
+    file.set_max_buf_size(FILE_CHUNK);
     Ok(Body { start, total: Some(meta.len()), bytes: Bytes_::File(Box::new(file)) })
 }
 
@@ -196,7 +199,7 @@ impl Body {
         match &mut self.bytes {
             Bytes_::Http(stream) => stream.next().await.transpose().map_err(|e| causes(&e)),
             Bytes_::File(file) => {
-                let mut buffer = bytes::BytesMut::with_capacity(1 << 20);
+                let mut buffer = bytes::BytesMut::with_capacity(FILE_CHUNK);
                 let n = file.read_buf(&mut buffer).await.map_err(|e| e.to_string())?;
                 Ok((n > 0).then(|| buffer.freeze()))
             }

@@ -53,7 +53,7 @@ pub struct UnpackedFile {
 /// Where downloads are kept: `$XDG_CACHE_HOME/homectl/artifacts`.
 ///
 /// # Errors
-/// Neither XDG_CACHE_HOME nor HOME is set.
+/// Neither `XDG_CACHE_HOME` nor `HOME` is set.
 pub fn cache_dir() -> Result<PathBuf> {
     use etcetera::BaseStrategy;
     let strategy = etcetera::choose_base_strategy()
@@ -92,8 +92,9 @@ impl Store {
         }
         let part = folder.join("download.part");
         download(&self.origin, artifact, &part, progress).await?;
+        let sum = artifact.sha256.clone();
         let bound = self.origin.limits.unpacked;
-        let unpacked = blocking(&folder, move |folder| take_out(component, folder, &part, bound)).await?;
+        let unpacked = blocking(&folder, move |folder| take_out(component, folder, &part, &sum, bound)).await?;
         let files = unpacked.map_err(|e| {
             Failure::failed(format!("{} {} cannot be unpacked: {e}", component, artifact.url))
                 .help("its sum is the lock's, so the archive itself is at fault, or the disk is full")
@@ -103,9 +104,9 @@ impl Store {
 }
 
 /// Unpacks beside, moves into place, records. The inner error is the archive's.
-fn take_out(component: Component, folder: &Path, part: &Path, bound: u64) -> io::Result<io::Result<Vec<UnpackedFile>>> {
+fn take_out(component: Component, folder: &Path, part: &Path, sum: &str, bound: u64) -> io::Result<io::Result<Vec<UnpackedFile>>> {
     let fresh = tempfile::Builder::new().prefix("unpack-").tempdir_in(folder)?;
-    let mut files = match unpack::unpack(component, part, fresh.path(), bound) {
+    let mut files = match unpack::unpack(component, part, sum, fresh.path(), bound) {
         Ok(files) => files,
         Err(e) => {
             let _ = std::fs::remove_file(part);

@@ -13,17 +13,20 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Takes the component's programs out of `download` into the empty folder `into`; in the order of its members.
-/// A bare program is moved, an archive is only read. `bound` is in bytes, for all that is unpacked.
+/// A bare program is moved (its sum is `sum`, proven), an archive is only read. `bound` is in bytes, for all that is unpacked.
 ///
 /// # Errors
 /// What is wrong with the archive.
-pub(super) fn unpack(component: Component, download: &Path, into: &Path, bound: u64) -> io::Result<Vec<UnpackedFile>> {
+pub(super) fn unpack(component: Component, download: &Path, sum: &str, into: &Path, bound: u64) -> io::Result<Vec<UnpackedFile>> {
     let members = component.members();
     if let [("", name)] = members {
         let path = into.join(name);
         std::fs::rename(download, &path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
-        return Ok(vec![hashed(name, &path)?]);
+        let file = File::open(&path)?;
+        file.sync_all()?;
+        let size = file.metadata()?.len();
+        return Ok(vec![UnpackedFile { name: (*name).to_owned(), path, sha256: sum.to_owned(), size }]);
     }
     let plain = MultiGzDecoder::new(BufReader::with_capacity(1 << 18, File::open(download)?));
     let mut archive = tar::Archive::new(Bounded { inner: plain, left: bound });
@@ -80,7 +83,6 @@ pub(super) fn hashed(name: &str, path: &Path) -> io::Result<UnpackedFile> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
     let size = hash_into(&mut file, &mut hasher)?;
-    file.sync_all()?;
     Ok(UnpackedFile { name: name.to_owned(), path: path.to_path_buf(), sha256: HEXLOWER.encode(&hasher.finalize()), size })
 }
 

@@ -21,7 +21,7 @@ pub struct Cluster {
     pub registries: Vec<Registry>,
     /// By number.
     pub nodes: Vec<Node>,
-    /// Ordered by `needs` (stable), the implied ones (CoreDNS) included.
+    /// Ordered by `needs` (stable), the implied `coredns` included.
     pub addons: Vec<Addon>,
     /// What the lock pins.
     pub programs: Programs,

@@ -25,7 +25,9 @@ fn walk(home: &Path, at: &Path, parts: &[&str], depth: usize, found: &mut Vec<Pa
         walk(home, at, rest, depth, found)?;
         if depth > 0 {
             for name in names(&home.join(at))? {
-                if !name.starts_with('.') && home.join(at).join(&name).is_dir() {
+                // Not behind links: they may lead in a circle.
+                let real = std::fs::symlink_metadata(home.join(at).join(&name)).is_ok_and(|m| m.is_dir());
+                if real && !name.starts_with('.') {
                     walk(home, &at.join(name), parts, depth - 1, found)?;
                 }
             }

@@ -57,7 +57,7 @@ pub(super) struct Raw {
     pub(super) network: Network,
     pub(super) api_names: Vec<At<String>>,
     pub(super) api_lan: Option<At<bool>>,
-    pub(super) ssh: Ssh,
+    pub(super) ssh: Login,
     pub(super) mirror: Option<At<String>>,
     pub(super) registries: Vec<Registry>,
     pub(super) nodes: Vec<Node>,
@@ -87,7 +87,7 @@ pub(super) struct Network {
 
 /// How to log in, for all nodes or for one.
 #[derive(Default)]
-pub(super) struct Ssh {
+pub(super) struct Login {
     pub(super) user: Option<At<String>>,
     pub(super) identity: Option<At<String>>,
     pub(super) port: Option<At<u16>>,
@@ -106,7 +106,7 @@ pub(super) struct Node {
     pub(super) address: Option<At<String>>,
     pub(super) role: Option<At<String>>,
     pub(super) workloads: Option<At<bool>>,
-    pub(super) ssh: Ssh,
+    pub(super) ssh: Login,
     pub(super) host_key: Option<At<String>>,
     pub(super) endpoint: Option<At<String>>,
     pub(super) listen_port: Option<At<u16>>,
@@ -138,7 +138,7 @@ pub(super) fn read(document: &DeTable<'_>, sink: &mut Sink) -> Raw {
         raw.api_lan = t.flag("lan", sink);
     }
     if let Some(t) = top.table("ssh", "[ssh]", SSH, sink) {
-        raw.ssh = Ssh { jump: t.text("jump", sink), ssh_config: t.flag("ssh-config", sink), ..login(&t, sink) };
+        raw.ssh = Login { jump: t.text("jump", sink), ssh_config: t.flag("ssh-config", sink), ..login(&t, sink) };
     }
     if let Some(t) = top.table("artifacts", "[artifacts]", ARTIFACTS, sink) {
         raw.mirror = t.text("mirror", sink);
@@ -177,8 +177,8 @@ fn network(t: &Table<'_, '_>, sink: &mut Sink) -> Network {
     }
 }
 
-fn login(t: &Table<'_, '_>, sink: &mut Sink) -> Ssh {
-    Ssh {
+fn login(t: &Table<'_, '_>, sink: &mut Sink) -> Login {
+    Login {
         user: t.text("user", sink),
         identity: t.text("identity", sink),
         port: t.number("port", 1..=u16::MAX, sink),

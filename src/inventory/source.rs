@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 
 /// A thousand nodes with labels are 200 KB; more than this is not an inventory.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// Reads the file; a file that is not text, or is far too long, is one problem and nothing else is looked at.
 pub(super) fn load(path: &Path) -> Result<Result<Source, super::Problems>> {
@@ -16,7 +16,7 @@ pub(super) fn load(path: &Path) -> Result<Result<Source, super::Problems>> {
     };
     let file = std::fs::File::open(path).map_err(|e| unreadable(&e))?;
     let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|e| unreadable(&e))?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|e| unreadable(&e))?;
     Ok(text(&name, bytes))
 }
 
@@ -25,9 +25,9 @@ pub(super) fn text(name: &str, mut bytes: Vec<u8>) -> Result<Source, super::Prob
     if bytes.starts_with(b"\xef\xbb\xbf") {
         bytes.drain(..3);
     }
-    if bytes.len() as u64 > MAX_BYTES {
-        let text = String::from_utf8_lossy(&bytes[..MAX_BYTES as usize]).into_owned();
-        let (line, column) = Source::new(name, text).position(MAX_BYTES as usize);
+    if bytes.len() > MAX_BYTES {
+        let text = String::from_utf8_lossy(&bytes[..MAX_BYTES]).into_owned();
+        let (line, column) = Source::new(name, text).position(MAX_BYTES);
         return refuse(
             Sink::new(Source::new(name, String::new())),
             None,

@@ -119,13 +119,11 @@ impl<'t, 'i> Table<'t, 'i> {
             return None;
         };
         let parsed = i64::from_str_radix(&number.as_str().replace('_', ""), number.radix()).ok().and_then(|n| u16::try_from(n).ok());
-        match parsed.filter(|n| allowed.contains(n)) {
-            Some(n) => Some(Spanned::new(value.span(), n)),
-            None => {
-                sink.error(&value.span(), format!("`{key}` must be between {} and {}", allowed.start(), allowed.end()));
-                None
-            }
+        let fits = parsed.filter(|n| allowed.contains(n));
+        if fits.is_none() {
+            sink.error(&value.span(), format!("`{key}` must be between {} and {}", allowed.start(), allowed.end()));
         }
+        fits.map(|n| Spanned::new(value.span(), n))
     }
 
     /// A list of texts.

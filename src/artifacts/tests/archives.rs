@@ -6,6 +6,7 @@ use super::fetching::sha256;
 use crate::cluster::{Artifact, Component};
 use flate2::{Compression, write::GzEncoder};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
@@ -51,7 +52,7 @@ fn take(component: Component, bytes: &[u8]) -> (io::Result<Vec<UnpackedFile>>, T
     std::fs::create_dir_all(&into).unwrap();
     let download = dir.path().join("download.part");
     std::fs::write(&download, bytes).unwrap();
-    (unpack(component, &download, &into, 1 << 20), dir)
+    (unpack(component, &download, "", &into, 1 << 20), dir)
 }
 
 /// Everything below a folder, by path.
@@ -89,7 +90,6 @@ fn members_are_taken_in_their_order_and_nothing_else() {
             assert_eq!(std::fs::read(&f.path).unwrap(), f.name.as_bytes());
             assert_eq!(f.sha256, sha256(f.name.as_bytes()));
             // No bit of the archive's own: 04755 stands there.
-            use std::os::unix::fs::PermissionsExt;
             assert_eq!(std::fs::metadata(&f.path).unwrap().permissions().mode() & 0o7777, 0o755);
         }
         assert_eq!(all_files(dir.path()).len(), names.len() + 1);

@@ -73,8 +73,8 @@ impl Home {
         inventory::read(&file).unwrap()
     }
 
-    async fn lock(&self, more: &str, old: Option<&Lock>, mode: LockMode) -> Result<Locked> {
-        lock(&self.inventory(more), old, mode, Limits { backoff: std::time::Duration::from_millis(5), ..Limits::default() }).await
+    async fn lock(&self, more: &str, old: Option<&Lock>, when: LockMode) -> Result<Locked> {
+        lock(&self.inventory(more), old, when, Limits { backoff: std::time::Duration::from_millis(5), ..Limits::default() }).await
     }
 }
 

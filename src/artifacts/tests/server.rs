@@ -83,7 +83,7 @@ async fn reply(mut stream: TcpStream, answer: Answer) {
         }
         Answer::ThenSilence(bytes) => {
             let _ = stream.write_all(&bytes).await;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         Answer::Endless(bytes) => {
             let mut more = bytes;

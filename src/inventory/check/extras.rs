@@ -56,9 +56,8 @@ pub(super) fn mirror(at: &At<String>, sink: &mut Sink) -> Option<Url> {
     };
     let why = match url.scheme() {
         "http" | "https" if url.host_str().is_none_or(str::is_empty) => Some("it names no host".to_owned()),
-        "http" | "https" => None,
         "file" if url.host_str().is_some_and(|h| !h.is_empty()) => Some("a file:// URL names no host: it has three slashes".to_owned()),
-        "file" => None,
+        "http" | "https" | "file" => None,
         other => Some(format!("`{other}` is none of http, https and file")),
     }
     .or_else(|| {
@@ -88,17 +87,26 @@ pub(super) fn registries(raw: &[raw::Registry], sink: &mut Sink) -> Vec<Registry
         if mirrors.get_ref().is_empty() {
             sink.error(&mirrors.span(), format!("`{host}` has no mirror")).help("name one, or remove the table");
         }
-        for at in mirrors.get_ref() {
-            let good =
-                Url::parse(at.get_ref()).is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host() && u.query().is_none());
-            if !good {
-                sink.error(&at.span(), format!("`{}` is not the URL of a registry", at.get_ref())).help("as in \"http://nas.lan:5000\"");
-            }
-        }
-        let mirrors = mirrors.get_ref().iter().map(|m| m.get_ref().trim_end_matches('/').to_owned()).collect();
-        all.insert(host.clone(), Registry { host: host.clone(), mirrors });
+        let urls = mirrors.get_ref().iter().filter_map(|at| registry_url(at, sink)).collect();
+        all.insert(host.clone(), Registry { host: host.clone(), mirrors: urls });
     }
     all.into_values().collect()
+}
+
+/// As a parser of URLs writes it, so that nothing in it can end a string in a file of ours.
+fn registry_url(at: &At<String>, sink: &mut Sink) -> Option<String> {
+    let fits = |u: &Url| matches!(u.scheme(), "http" | "https") && u.has_host() && u.query().is_none() && u.fragment().is_none();
+    let url = Url::parse(at.get_ref()).ok().filter(fits);
+    match &url {
+        None => {
+            sink.error(&at.span(), format!("`{}` is not the URL of a registry", at.get_ref())).help("as in \"http://nas.lan:5000\"");
+        }
+        Some(u) if !u.username().is_empty() || u.password().is_some() => {
+            sink.error(&at.span(), "the URL holds credentials, and an inventory can be committed").help("mirrors are read without login");
+        }
+        Some(_) => {}
+    }
+    url.map(|u| u.as_str().trim_end_matches('/').to_owned())
 }
 
 /// Whether a host, given as a number, cannot be reached from another house.

@@ -72,7 +72,7 @@ fn block(name: &'static str, given: Option<&At<String>>, default: Ipv4Net, sink:
 /// Ranges that no kernel routes, or that cover all of them.
 fn unusable(net: Ipv4Net) -> Option<&'static str> {
     let taken: [(Ipv4Net, &str); 4] = [
-        (Ipv4Net::new_assert(Ipv4Addr::new(0, 0, 0, 0), 8), "0.0.0.0/8 is no network"),
+        (Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 8), "0.0.0.0/8 is no network"),
         (Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8), "127.0.0.0/8 never leaves a machine"),
         (Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16), "169.254.0.0/16 is link-local"),
         (Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 3), "from 224.0.0.0 on addresses are multicast or reserved"),

@@ -20,7 +20,7 @@ pub(super) struct Login {
     ssh_config: bool,
 }
 
-pub(super) fn login(raw: &raw::Ssh, sink: &mut Sink) -> Login {
+pub(super) fn login(raw: &raw::Login, sink: &mut Sink) -> Login {
     if let Some(at) = raw.jump.as_ref().filter(|j| !names::is_jump(j.get_ref())) {
         sink.error(&at.span(), format!("`{}` is not a jump host", at.get_ref()))
             .help("[user@]host[:port], as in \"pi@bastion.example.net\"");
@@ -236,7 +236,7 @@ fn roles(raw: &[Node], machines: &[Machine], sink: &mut Sink) {
         return;
     };
     let at = last.role.as_ref().map_or_else(|| last.span.clone(), toml::Spanned::span);
-    if planes.len() % 2 == 0 {
+    if planes.len().is_multiple_of(2) {
         let n = planes.len();
         let bear = |n: usize| if n < 3 { "none".to_owned() } else { ((n - 1) / 2).to_string() };
         sink.warn(&at, format!("{n} control planes bear the loss of {}, and so {} {}", bear(n), if n == 2 { "does" } else { "do" }, n - 1))
