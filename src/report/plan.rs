@@ -145,7 +145,7 @@ impl Page {
         match &item.verdict {
             Verdict::Settled(why) => self.line(4, &self.paint.dim(&format!(" = {addr:width$}  {}", clean(why)))),
             Verdict::Change(change) => self.change(' ', &addr, width, change, ""),
-            Verdict::Deferred { why, change } => self.change('?', &addr, width, change, &format!(" ({})", clean(why))),
+            Verdict::Deferred { why, change } => self.change('?', &addr, width, change, &format!("; {}", clean(why))),
             Verdict::Blocked { why, help } => {
                 let sign = self.paint.red(" x");
                 self.line(4, &format!("{sign} {addr:width$}  {}", clean(why)));
@@ -164,7 +164,7 @@ impl Page {
             Act::Delete => self.paint.red(&sign),
         };
         let open = self.verbose || change.act == Act::Update;
-        let size = if open || change.lines.is_empty() { String::new() } else { format!(" ({})", count(weight(&change.lines), "line")) };
+        let size = if open { String::new() } else { size(&change.lines) };
         let text = format!("{sign} {addr:width$}  {}{size}{deferred}{}", clean(&change.why), impact(&change.impact));
         self.line(4, text.trim_end());
         if open {
@@ -221,11 +221,15 @@ impl Page {
     }
 }
 
-/// How much there is to read: lines added or removed of a diff, else all lines.
-fn weight(lines: &[String]) -> usize {
+/// How much is not shown: lines added or removed of a diff, or all lines. A single remark is not worth a word.
+fn size(lines: &[String]) -> String {
     let header = |l: &str| l.starts_with("+++") || l.starts_with("---");
     let moved = lines.iter().filter(|l| (l.starts_with('+') || l.starts_with('-')) && !header(l)).count();
-    if moved > 0 { moved } else { lines.len() }
+    match (moved, lines.len()) {
+        (0, 0 | 1) => String::new(),
+        (0, all) => format!(" ({})", count(all, "line")),
+        (moved, _) => format!(" ({})", count(moved, "line")),
+    }
 }
 
 fn impact(impact: &Impact) -> String {

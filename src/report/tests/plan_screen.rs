@@ -29,7 +29,7 @@ barn
 
 cluster
   add-on coredns
-    ?+ object:apps/v1/Deployment/kube-system/coredns  missing (1 line) (there is no API yet)
+    ?+ object:apps/v1/Deployment/kube-system/coredns  missing (1 line); there is no API yet
 
 Restarts:
   attic  etcd.service
@@ -101,6 +101,19 @@ fn scripts_are_never_shown() {
     for text in [plan_text(&mixed(), true, true), super::super::json::plan(&mixed()).to_string()] {
         assert!(!text.contains(CANARY), "{text}");
     }
+}
+
+#[test]
+fn what_is_not_shown_is_counted() {
+    let size = |lines: &[&str]| {
+        let items = vec![item("a:b", Verdict::Change(change(Act::Create, "missing", lines)))];
+        let text = plan_text(&plan(vec![step(StepId::node("attic", "s"), "s", items)]), false, false);
+        text.lines().find_map(|l| l.strip_prefix("     + a:b  ")).map(str::to_owned).expect("the item")
+    };
+    assert_eq!(size(&[]), "missing");
+    assert_eq!(size(&["→ ../store/x"]), "missing");
+    assert_eq!(size(&["one", "two"]), "missing (2 lines)");
+    assert_eq!(size(&["--- a", "+++ b", "@@ -0,0 +1 @@", "+one"]), "missing (1 line)");
 }
 
 #[test]
