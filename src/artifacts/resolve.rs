@@ -4,7 +4,7 @@ use super::origin::{Limits, Miss, Origin};
 use super::{release, sums};
 use crate::cluster::{Arch, Artifact, Component, Programs};
 use crate::error::{Failure, Result};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use url::Url;
 
@@ -38,21 +38,15 @@ pub async fn resolve(versions: &BTreeMap<Component, String>, mirror: Option<&Url
     let origin = Origin::new(mirror, limits);
     let wanted: Vec<(Component, Arch, &String)> = versions.iter().flat_map(|(c, v)| Arch::ALL.map(|arch| (*c, arch, v))).collect();
     let lists: BTreeSet<String> = wanted.iter().map(|(c, arch, v)| release::sums_url(*c, v, *arch)).collect();
-    let texts: BTreeMap<String, Result<Option<String>>> = futures::stream::iter(lists)
+    // The first failure ends it: a machine without a network should not wait for every list in turn.
+    let found: BTreeMap<String, Option<String>> = futures::stream::iter(lists)
         .map(|url| {
             let origin = &origin;
-            async move {
-                let text = list(origin, &url).await;
-                (url, text)
-            }
+            async move { list(origin, &url).await.map(|text| (url, text)) }
         })
         .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
-    let mut found = BTreeMap::new();
-    for (url, text) in texts {
-        found.insert(url, text?);
-    }
+        .try_collect()
+        .await?;
     let mut resolved = Resolved { programs: Programs { versions: versions.clone(), ..Programs::default() }, missing: Vec::new() };
     for (component, arch, version) in wanted {
         let list = release::sums_url(component, version, arch);
@@ -79,7 +73,7 @@ pub async fn resolve(versions: &BTreeMap<Component, String>, mirror: Option<&Url
 /// The text of a checksum file; `None` when the source says that there is none.
 async fn list(origin: &Origin, url: &str) -> Result<Option<String>> {
     let mut backoff = origin.limits.backoff;
-    let mut tries_left = origin.limits.retries;
+    let mut tries_left = origin.limits.retries.min(1);
     loop {
         match read(origin, url).await {
             Ok(text) => return Ok(Some(text)),

@@ -1,7 +1,7 @@
 //! Locks from checksum files in upstream's forms: both architectures, one of them, or lies.
 
 use super::super::{Limits, LockMode, Locked, lock, sums_url, url};
-use super::server::{Answer, ok, serve};
+use super::server::{Answer, head, ok, serve};
 use crate::cluster::{Arch, Component, Lock};
 use crate::error::Result;
 use crate::inventory::{self, Inventory};
@@ -209,4 +209,15 @@ async fn over_http_from_a_folder_shaped_mirror() {
     home.mirror = url.join("upstream/").unwrap();
     let locked = home.lock(PI, None, LockMode::Complete).await.unwrap();
     assert_eq!(locked.lock.programs.artifacts.len(), 22);
+}
+
+#[tokio::test]
+async fn a_source_that_fails_ends_it_at_the_first_list() {
+    let down = head("503 Service Unavailable", "", 0, b"");
+    let (url, asked) = serve(move |_, _| Answer::Bytes(down.clone())).await;
+    let mut home = Home::new(&[]);
+    home.mirror = url;
+    let error = home.lock("", None, LockMode::Complete).await.unwrap_err().to_string();
+    assert!(error.contains("answered 503") && error.contains(home.mirror.as_str()), "{error}");
+    assert!(asked.lock().unwrap().len() < 19, "{asked:?}");
 }
