@@ -466,28 +466,6 @@ async fn a_lost_lock_stops_the_next_script_on_the_node() {
 }
 
 #[tokio::test]
-async fn nothing_lingers_after_a_session() {
-    let server = Sshd::start("");
-    let host = server.session().await;
-    let lock = host.lock("me").await.unwrap();
-    host.upload(server.path("key.pub"), "/run/uploaded", &|_| ()).await.unwrap();
-    // Those of other tests come and go: ours share the server's mount namespace.
-    let ours = || {
-        let own = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-        let server = own(&server.child.id().to_string());
-        let all = std::fs::read_dir("/proc").unwrap().flatten().map(|e| e.file_name().to_string_lossy().into_owned());
-        all.filter(|pid| pid.parse::<u32>().is_ok() && own(pid) == server).count()
-    };
-    assert!(ours() > 5, "three sessions, and {} processes", ours());
-    drop((lock, host));
-    let until = Instant::now() + Duration::from_secs(5);
-    while ours() > 1 {
-        assert!(Instant::now() < until, "{} processes are still there", ours());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-#[tokio::test]
 async fn a_busy_server_is_asked_again() {
     let server = Sshd::start("MaxStartups 2");
     let sessions: Vec<_> = (0..6).map(|_| server.spec()).map(|spec| tokio::spawn(async move { connect(&spec).await.map(drop) })).collect();

@@ -1,5 +1,6 @@
 //! The product: the ordered list of what makes a node, one file a step.
 
+mod absent;
 mod api_proxy;
 mod apiserver;
 mod approver;
@@ -32,6 +33,7 @@ mod scheduler;
 mod serving;
 mod snapshots;
 
+pub use absent::absent;
 pub use etcd_check::{check as check_etcd, founding_id};
 pub use model::{Ctx, Lane, Mode, Ready, Step, StepId, Test};
 pub use node::{node, warnings};

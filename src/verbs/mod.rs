@@ -1,17 +1,42 @@
 //! One file a verb: what each command does, from arguments to exit code.
 
+mod apply;
+mod fleet;
+mod init;
+mod kubeconfig;
+mod lock;
+mod look;
+mod planning;
+mod preflight;
+mod reset;
 mod shell;
+mod status;
+mod supply;
+mod tap;
+mod validate;
+mod world;
 
 use crate::cli::{Cli, Verb};
-use crate::error::{Failure, Result, exit};
+use crate::error::{Result, exit};
 use crate::report::Reporter;
 
 /// Runs the verb that was typed; the exit code, or what went wrong.
+///
+/// # Errors
+/// What went wrong, with its exit code.
 pub async fn run(cli: &Cli, out: &Reporter) -> Result<u8> {
+    let global = &cli.global;
     match &cli.verb {
+        Verb::Init(args) => init::run(args, global, out),
+        Verb::Validate(args) => validate::run(args, out),
+        Verb::Lock(args) => lock::run(args, global, out).await,
+        Verb::Plan(args) => Box::pin(planning::run(args, global, out)).await,
+        Verb::Apply(args) => Box::pin(apply::run(args, global, out)).await,
+        Verb::Status(args) => Box::pin(status::run(args, global, out)).await,
+        Verb::Kubeconfig(args) => kubeconfig::run(args, global, out).await,
+        Verb::Reset(args) => Box::pin(reset::run(args, global, out)).await,
         Verb::Completions(args) => shell::completions(args, out),
         Verb::Man(args) => shell::man(args, out),
         Verb::Explain(args) => out.explain(args.code).map(|()| exit::OK),
-        _ => Err(Failure::bug("this verb is not built yet")),
     }
 }

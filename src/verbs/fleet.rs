@@ -1,0 +1,105 @@
+//! The machines of one run: connected to and asked for facts, all at once.
+
+use super::world::World;
+use crate::cli::Global;
+use crate::cluster::Node;
+use crate::error::{Failure, Result, exit};
+use crate::exec::EventKind;
+use crate::facts::{self, Facts};
+use crate::report::Reporter;
+use crate::secrets::SecretText;
+use crate::ssh::{self, Ask, ConnectSpec, Connection, RemoteError};
+use futures::future::join_all;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Open sessions and what is true at their other ends.
+pub(super) struct Fleet {
+    pub(super) hosts: BTreeMap<String, Connection>,
+    pub(super) facts: BTreeMap<String, Facts>,
+    /// Nodes that did not answer, with what was seen.
+    pub(super) offline: Vec<(String, String)>,
+}
+
+/// Connects to every node (or those of `--limit`) and asks each for its facts.
+///
+/// Nodes that do not answer are *offline*; every other trouble (a key, sudo, a changed host key) is told for all
+/// nodes together and ends the verb before anything was touched.
+pub(super) async fn open(world: &World, global: &Global, out: &Reporter) -> Result<Fleet> {
+    let password = sudo_password(global, out).await?;
+    let nodes = limited(world, global)?;
+    let asks = join_all(nodes.iter().map(|node| ask(world, node, global, &password, out))).await;
+    let mut fleet = Fleet { hosts: BTreeMap::new(), facts: BTreeMap::new(), offline: Vec::new() };
+    let mut failures = Vec::new();
+    for (node, answer) in nodes.iter().zip(asks) {
+        match answer {
+            Ok((host, facts)) => {
+                fleet.hosts.insert(node.name.clone(), host);
+                fleet.facts.insert(node.name.clone(), facts);
+            }
+            Err(Trouble::Remote(RemoteError::Unreachable { target, seen })) => {
+                out.sink().tell(EventKind::Unreachable { node: node.name.clone(), seen: seen.clone() });
+                fleet.offline.push((node.name.clone(), format!("cannot reach {target}: {seen}")));
+            }
+            Err(Trouble::Remote(e)) => failures.push(e.into_failure(&node.name)),
+            Err(Trouble::Facts(why)) => failures.push(
+                Failure::failed("its facts could not be read")
+                    .on(&node.name)
+                    .seen(why)
+                    .help("run the command again; report it if it stays"),
+            ),
+        }
+    }
+    all_told(failures, out).map(|()| fleet)
+}
+
+/// Tells every failure; the last one ends the verb.
+pub(super) fn all_told(mut failures: Vec<Failure>, out: &Reporter) -> Result<()> {
+    let Some(last) = failures.pop() else { return Ok(()) };
+    for failure in &failures {
+        let _ = out.failure(failure);
+    }
+    Err(last)
+}
+
+enum Trouble {
+    Remote(RemoteError),
+    Facts(String),
+}
+
+fn limited<'a>(world: &'a World, global: &Global) -> Result<Vec<&'a Node>> {
+    for name in &global.limit {
+        if world.cluster.node(name).is_none() {
+            let known: Vec<&str> = world.cluster.nodes.iter().map(|n| n.name.as_str()).collect();
+            return Err(Failure::new(exit::USAGE, format!("--limit names `{name}`, which is no node"))
+                .help(format!("the nodes are {}", known.join(", "))));
+        }
+    }
+    Ok(world.cluster.nodes.iter().filter(|n| global.limit.is_empty() || global.limit.contains(&n.name)).collect())
+}
+
+async fn sudo_password(global: &Global, out: &Reporter) -> Result<Ask> {
+    if !global.ask_sudo_password {
+        return Ok(Ask::nobody());
+    }
+    use secrecy::ExposeSecret as _;
+    let password = SecretText::new(out.sudo_password().await?.expose_secret().to_owned());
+    Ok(Ask::new(move |_| Some(password.clone())))
+}
+
+async fn ask(world: &World, node: &Node, global: &Global, password: &Ask, out: &Reporter) -> Result<(Connection, Facts), Trouble> {
+    let sink = out.sink();
+    sink.tell(EventKind::Connecting { node: node.name.clone(), target: node.ssh.address.clone() });
+    let mut spec = ConnectSpec::new(&node.name, node.ssh.clone(), world.known_hosts());
+    spec.accept_new = global.accept_new;
+    spec.sudo_password = password.clone();
+    let (told, name) = (sink.clone(), node.name.clone());
+    spec.recorded = Arc::new(move |_, fingerprint| {
+        told.tell(EventKind::HostKeyRecorded { node: name.clone(), fingerprint: fingerprint.to_owned() });
+    });
+    let host = ssh::connect(&spec).await.map_err(Trouble::Remote)?;
+    sink.tell(EventKind::Connected { node: node.name.clone() });
+    let reply = host.run(&facts::script(), &mut |_| ()).await.map_err(Trouble::Remote)?;
+    let facts = facts::parse(&reply.output).map_err(Trouble::Facts)?;
+    Ok((host, facts))
+}

@@ -1,0 +1,70 @@
+//! Looking at all machines at once: one script a host, and a second one where text differs and a diff is to be shown.
+
+use crate::error::{Failure, Result};
+use crate::exec::EventKind;
+use crate::plan::Observed;
+use crate::report::Reporter;
+use crate::ssh::Connection;
+use crate::steps::{Lane, Step};
+use crate::want::{Body, Seen, Want, probe};
+use futures::future::try_join_all;
+use std::collections::BTreeMap;
+
+/// Looks at every want of every node step.
+pub(super) async fn at_nodes(steps: &[Step], hosts: &BTreeMap<String, Connection>, out: &Reporter) -> Result<Observed> {
+    let looks = hosts.iter().map(|(node, host)| {
+        let mine: Vec<&Step> = steps.iter().filter(|s| s.id.lane == Lane::Node(node.clone())).collect();
+        at_node(node, host, mine, out)
+    });
+    Ok(try_join_all(looks).await?.into_iter().flatten().collect())
+}
+
+async fn at_node(node: &str, host: &Connection, steps: Vec<&Step>, out: &Reporter) -> Result<Observed> {
+    out.sink().tell(EventKind::Probing { node: node.to_owned() });
+    let wants: Vec<Want> = steps.iter().flat_map(|s| s.wants.iter().cloned()).collect();
+    let lost = |e: crate::ssh::RemoteError| e.into_failure(node);
+    let reply = host.run(&probe::compile(&wants), &mut |_| ()).await.map_err(lost)?;
+    let mut seen = probe::parse(&wants, &reply.output);
+    let paths = differing(&wants, &seen);
+    if !paths.is_empty() {
+        let reply = host.run(&probe::open(&paths), &mut |_| ()).await.map_err(lost)?;
+        let texts = probe::opened(&reply.output);
+        for (want, seen) in wants.iter().zip(&mut seen) {
+            if let (Want::File(file), Seen::Inode(inode)) = (want, seen) {
+                inode.text = texts.get(&file.path).cloned();
+            }
+        }
+    }
+    let mut seen = seen.into_iter();
+    let observed: Observed = steps.iter().map(|s| (s.id.clone(), seen.by_ref().take(s.wants.len()).collect())).collect();
+    if observed.values().map(Vec::len).sum::<usize>() != wants.len() {
+        return Err(Failure::bug("a look answered for fewer things than were asked").on(node));
+    }
+    Ok(observed)
+}
+
+/// Text files that are there with other content.
+fn differing<'a>(wants: &'a [Want], seen: &[Seen]) -> Vec<&'a str> {
+    wants
+        .iter()
+        .zip(seen)
+        .filter_map(|(want, seen)| match (want, seen) {
+            (Want::File(f), Seen::Inode(inode)) => match &f.body {
+                Some(body @ Body::Text(_)) if inode.sha256.is_some() && inode.sha256.as_deref() != Some(&body.sha256()) => {
+                    Some(f.path.as_str())
+                }
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect()
+}
+
+/// Whether two looks saw the same; text that was opened up for a diff only counts by its digest.
+pub(super) fn same(one: &[Seen], other: &[Seen]) -> bool {
+    let bare = |seen: &Seen| match seen {
+        Seen::Inode(inode) => Seen::Inode(crate::want::Inode { text: None, ..inode.clone() }),
+        other => other.clone(),
+    };
+    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| bare(a) == bare(b))
+}

@@ -1,0 +1,104 @@
+//! `plan`, and the planning that every other verb shares: facts → steps → look → plan. Writes nothing on any node.
+
+use super::fleet::{self, Fleet};
+use super::world::World;
+use super::{look, preflight, tap};
+use crate::addons::{self, Survey};
+use crate::cli::{Global, Plan as Args};
+use crate::error::{Failure, Result, exit};
+use crate::os;
+use crate::plan::{self, Observed, Plan};
+use crate::report::Reporter;
+use crate::steps::{self, Ctx, Lane, Mode, Step};
+use crate::want::{Seen, Want};
+
+/// `homectl plan`.
+pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<u8> {
+    let world = World::open(&args.target.inventory, global, out).await?;
+    let fleet = fleet::open(&world, global, out).await?;
+    let (plan, _) = make(&world, &fleet, Mode::Present, global, out).await?;
+    out.show_plan(&plan);
+    let counts = plan.counts();
+    if counts.blocked > 0 {
+        return Ok(exit::FAILED);
+    }
+    if counts.changes() > 0 && args.exit_code {
+        return Ok(exit::CHANGES);
+    }
+    Ok(if plan.offline.is_empty() { exit::OK } else { exit::OFFLINE })
+}
+
+/// The plan of this world as the machines are now, and what it rests on.
+pub(super) async fn make(world: &World, fleet: &Fleet, mode: Mode, global: &Global, out: &Reporter) -> Result<(Plan, Observed)> {
+    let (steps, warnings) = node_steps(world, fleet, mode, out)?;
+    let mut observed = look::at_nodes(&steps, &fleet.hosts, out).await?;
+    let mut all = steps;
+    if mode == Mode::Present && global.limit.is_empty() {
+        let survey = survey(world, fleet, &all, &observed).await?;
+        let api_steps = addons::steps(&world.cluster, &world.secrets, &survey.owned)?;
+        for step in &api_steps {
+            observed.insert(step.id.clone(), step.wants.iter().map(|w| of_object(w, &survey)).collect());
+        }
+        all.extend(api_steps);
+    }
+    let mut plan = plan::diff(&world.cluster.name, mode, all, &observed)?;
+    plan.offline.clone_from(&fleet.offline);
+    plan.warnings = warnings;
+    Ok((plan, observed))
+}
+
+fn of_object(want: &Want, survey: &Survey) -> Seen {
+    survey.of(&want.addr()).clone()
+}
+
+/// The steps of every node that answered; what stands in the way of any is told for all.
+fn node_steps(world: &World, fleet: &Fleet, mode: Mode, out: &Reporter) -> Result<(Vec<Step>, Vec<String>)> {
+    let mut warnings = Vec::new();
+    if mode == Mode::Present {
+        let found = preflight::check(&world.cluster, &fleet.facts, world.now);
+        fleet::all_told(found.failures, out)?;
+        warnings = found.warnings;
+        steps::check_etcd(&world.cluster, &fleet.facts, &world.secrets.etcd_ca.cert)?;
+    }
+    let mut all = Vec::new();
+    for node in &world.cluster.nodes {
+        let Some(facts) = fleet.facts.get(&node.name) else { continue };
+        let os = os::of(facts).ok_or_else(|| {
+            Failure::failed(format!("{} is not supported", facts.os_name)).on(&node.name).help(format!("supported: {}", os::SUPPORTED))
+        })?;
+        let ctx = Ctx { cluster: &world.cluster, node, facts, all: &fleet.facts, secrets: &world.secrets, os, now: world.now };
+        all.extend(steps::node(&ctx)?);
+        if mode == Mode::Present {
+            warnings.extend(steps::warnings(&ctx));
+        }
+    }
+    Ok((if mode == Mode::Absent { steps::absent(all) } else { all }, warnings))
+}
+
+/// What the API holds. Where this run has work to do before the API can answer, that is an observation, not a failure.
+async fn survey(world: &World, fleet: &Fleet, steps: &[Step], observed: &Observed) -> Result<Survey> {
+    let founded = fleet.facts.values().any(|f| f.etcd_data);
+    if !founded {
+        return Ok(Survey::no_api("there is no API yet: an earlier step makes it"));
+    }
+    let api = tap::client(&world.cluster, &world.secrets, &fleet.hosts)?;
+    let seen = match api.ready().await {
+        Ok(_) => match addons::survey(&api, &world.cluster, &world.secrets).await {
+            Ok(survey) => return Ok(survey),
+            Err(e) => e.to_string(),
+        },
+        Err(e) => e.to_string(),
+    };
+    if mends_control_plane(world, steps, observed)? {
+        return Ok(Survey::no_api(format!("the API does not answer yet: an earlier step mends a control plane ({seen})")));
+    }
+    Ok(Survey::failed(format!("the API does not answer: {seen}")))
+}
+
+/// Whether any node of the control plane has something to do.
+fn mends_control_plane(world: &World, steps: &[Step], observed: &Observed) -> Result<bool> {
+    let plan = plan::diff(&world.cluster.name, Mode::Present, steps.to_vec(), observed)?;
+    Ok(plan.steps.iter().any(|s| {
+        s.acts() && matches!(&s.id.lane, Lane::Node(name) if world.cluster.node(name).is_some_and(crate::cluster::Node::is_control_plane))
+    }))
+}

@@ -1,0 +1,164 @@
+//! Whether each machine can be a node at all, told for all of them at once, before anything is planned.
+
+use crate::cluster::{Cluster, Component, Node};
+use crate::error::Failure;
+use crate::facts::Facts;
+use crate::os;
+use std::collections::BTreeMap;
+
+/// Ports that homectl's services need for themselves.
+const PORTS: [u16; 8] = [7443, 10248, 10249, 10250, 10256, 20244, 10257, 10259];
+/// Ports of a control plane besides.
+const CONTROL_PLANE_PORTS: [u16; 4] = [2379, 2380, 2381, 6443];
+/// Free KiB a new node needs: programs twice over (an upgrade keeps the old ones), images, etcd.
+const ROOM: [(&str, u64); 2] = [("/opt", 1_500_000), ("/var/lib", 1_500_000)];
+/// Seconds a machine's clock may be off before certificates and etcd suffer.
+const SKEW: i64 = 30;
+/// KiB of memory below which a control plane will not be happy.
+const SMALL: u64 = 1_700_000;
+
+/// Everything that stands in the way, and warnings.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub(super) failures: Vec<Failure>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Checks every machine that answered. `now` in Unix seconds.
+pub(super) fn check(cluster: &Cluster, facts: &BTreeMap<String, Facts>, now: i64) -> Findings {
+    let mut found = Findings::default();
+    for node in &cluster.nodes {
+        let Some(f) = facts.get(&node.name) else { continue };
+        platform(cluster, node, f, &mut found);
+        ownership(cluster, node, f, &mut found);
+        if f.cluster.is_none() {
+            newcomer(node, f, &mut found);
+        }
+        clock(node, f, now, &mut found);
+        if node.is_control_plane() && f.memory_kib < SMALL {
+            found.warnings.push(format!("{}: {} MiB of memory is little for a control plane", node.name, f.memory_kib / 1024));
+        }
+    }
+    twins(facts, &mut found);
+    found
+}
+
+fn platform(cluster: &Cluster, node: &Node, f: &Facts, found: &mut Findings) {
+    let mut fail = |failure: Failure| found.failures.push(failure.on(&node.name));
+    if os::of(f).is_none() {
+        fail(
+            Failure::failed(format!("{} is not supported", if f.os_name.is_empty() { "this operating system" } else { &f.os_name }))
+                .seen(format!("os-release: ID={} ID_LIKE={}", f.os_id, f.os_like.join(" ")))
+                .help(format!("supported: {}", os::SUPPORTED)),
+        );
+    }
+    if !f.systemd {
+        fail(
+            Failure::failed("systemd is not its init")
+                .help("homectl runs services as systemd units; use a distribution that boots with it"),
+        );
+    }
+    match f.arch {
+        None => {
+            fail(Failure::failed(format!("its architecture {} has no upstream release", f.machine)).help("amd64 and arm64 are supported"))
+        }
+        Some(arch) => {
+            let lacking: Vec<&str> =
+                Component::ALL.iter().filter(|c| cluster.programs.get(**c, arch).is_none()).map(|c| c.as_str()).collect();
+            if !lacking.is_empty() {
+                fail(
+                    Failure::failed(format!("the lock has no {arch} build of {}", lacking.join(", ")))
+                        .help("the mirror or upstream had none when the lock was made; run `homectl lock` again where it has"),
+                );
+            }
+        }
+    }
+    if !f.memory_controller {
+        fail(
+            Failure::failed("the kernel's memory controller is off")
+                .seen("cgroup controllers do not list `memory`")
+                .help("on a Raspberry Pi add `cgroup_enable=memory` to the one line of /boot/firmware/cmdline.txt and reboot"),
+        );
+    }
+}
+
+fn ownership(cluster: &Cluster, node: &Node, f: &Facts, found: &mut Findings) {
+    if let Some(other) = f.cluster.as_ref().filter(|c| **c != cluster.name) {
+        found.failures.push(
+            Failure::refused(format!("the machine belongs to the cluster `{other}`"))
+                .on(&node.name)
+                .seen("/etc/homectl/cluster says so")
+                .help("check the address in the inventory; to take it over, run `homectl reset` with that cluster's inventory first"),
+        );
+    }
+    if let Some(other) = f.cluster_node.as_ref().filter(|n| **n != node.name && f.cluster.as_ref() == Some(&cluster.name)) {
+        found.failures.push(
+            Failure::refused(format!("the machine is the node `{other}` of this cluster"))
+                .on(&node.name)
+                .seen("/etc/homectl/cluster says so")
+                .help("two addresses in the inventory may be crossed"),
+        );
+    }
+    for foreign in &f.foreign {
+        found.failures.push(
+            Failure::failed(format!("somebody else's {} is on the machine", foreign.what)).on(&node.name).seen(&foreign.evidence).help(
+                format!(
+                    "remove {} first, by its own means: homectl takes nothing over and removes nothing that it did not put there",
+                    foreign.what
+                ),
+            ),
+        );
+    }
+}
+
+/// What only matters before the first run: later its own services hold the ports and the disk.
+fn newcomer(node: &Node, f: &Facts, found: &mut Findings) {
+    for (path, need) in ROOM {
+        if let Some(free) = f.free_kib.get(path).filter(|free| **free < need) {
+            found.failures.push(
+                Failure::failed(format!("{path} has {} MiB free, {} MiB are needed", free / 1024, need / 1024))
+                    .on(&node.name)
+                    .help(format!("make room, or mount a larger disk at {path}")),
+            );
+        }
+    }
+    let mine = if node.is_control_plane() { CONTROL_PLANE_PORTS.as_slice() } else { &[] };
+    let taken: Vec<String> = PORTS.iter().chain(mine).filter(|p| f.listening.contains(p)).map(u16::to_string).collect();
+    if !taken.is_empty() {
+        found.failures.push(
+            Failure::failed(format!("somebody listens on port {}", taken.join(", ")))
+                .on(&node.name)
+                .seen("/proc/net/tcp shows a listener")
+                .help(format!("find it with `ss -ltnp 'sport = :{}'` and move it", taken[0])),
+        );
+    }
+}
+
+fn clock(node: &Node, f: &Facts, now: i64, found: &mut Findings) {
+    let off = f.clock - now;
+    if off.abs() > SKEW {
+        found.failures.push(
+            Failure::failed(format!("its clock is {} s {}", off.abs(), if off > 0 { "ahead" } else { "behind" }))
+                .on(&node.name)
+                .seen(format!("the machine says {}, this computer {now} (Unix seconds)", f.clock))
+                .help("certificates and etcd need right clocks: turn on time synchronisation (timedatectl set-ntp true) and wait for it"),
+        );
+    }
+}
+
+/// The same machine under two names, or a cloned disk.
+fn twins(facts: &BTreeMap<String, Facts>, found: &mut Findings) {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, f) in facts {
+        if f.machine_id.is_empty() {
+            continue;
+        }
+        if let Some(first) = seen.insert(&f.machine_id, name) {
+            found.failures.push(
+                Failure::failed(format!("it has the same machine-id as {first}")).on(name).seen(&f.machine_id).help(
+                    "either both addresses lead to one machine, or a disk was cloned; then, on one of them: rm /etc/machine-id && systemd-machine-id-setup, and reboot",
+                ),
+            );
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! `status`: what is true now, asked of the machines and of the API; nothing is assumed and nothing is written.
+
+use super::fleet::{self, Fleet};
+use super::tap;
+use super::world::World;
+use crate::cli::{Global, Target};
+use crate::cluster::Node;
+use crate::error::{Result, exit};
+use crate::kube;
+use crate::report::{CertificateStatus, EtcdStatus, LinkStatus, NodeStatus, Reporter, Status};
+use crate::ssh::Connection;
+use futures::future::join_all;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const SCRIPT: &str = include_str!("status.sh");
+/// For the API to say something.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// `homectl status`.
+pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Result<u8> {
+    let world = World::open(&args.inventory, global, out).await?;
+    let fleet = fleet::open(&world, global, out).await?;
+    let (machines, nodes) = tokio::join!(machines(&world, &fleet), nodes(&world, &fleet));
+    let mut status = Status { cluster: world.cluster.name.clone(), kubernetes: world.cluster.kubernetes.to_string(), ..Status::default() };
+    status.unknown.extend(fleet.offline.iter().cloned());
+    let known = match nodes {
+        Ok(nodes) => nodes,
+        Err(seen) => {
+            status.unknown.push(("API".into(), seen));
+            Vec::new()
+        }
+    };
+    status.nodes = world.cluster.nodes.iter().map(|n| node(n, &known, &fleet)).collect();
+    for (name, told) in machines {
+        match told {
+            Ok(reply) => read(&world, &name, &reply, &mut status),
+            Err(seen) => status.unknown.push((name, seen)),
+        }
+    }
+    out.status(&status);
+    let well = status.nodes.iter().all(|n| n.ready == Some(true)) && status.etcd.iter().all(|e| e.healthy);
+    Ok(if !fleet.offline.is_empty() {
+        exit::OFFLINE
+    } else if well {
+        exit::OK
+    } else {
+        exit::FAILED
+    })
+}
+
+async fn nodes(world: &World, fleet: &Fleet) -> Result<Vec<kube::NodeStatus>, String> {
+    let api = tap::client(&world.cluster, &world.secrets, &fleet.hosts).map_err(|e| e.what().to_owned())?;
+    let asked = async {
+        api.ready().await?;
+        api.nodes().await
+    };
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(answer) => answer.map_err(|e| e.to_string()),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    }
+}
+
+/// Asks every machine at once.
+async fn machines(world: &World, fleet: &Fleet) -> BTreeMap<String, Result<String, String>> {
+    let asks = world.cluster.nodes.iter().filter_map(|n| Some((n, fleet.hosts.get(&n.name)?))).map(|(n, host)| ask(n, host));
+    join_all(asks).await.into_iter().collect()
+}
+
+async fn ask(node: &Node, host: &Connection) -> (String, Result<String, String>) {
+    let script = format!("overlay={}\n{SCRIPT}", node.overlay);
+    let told = match host.run(&script, &mut |_| ()).await {
+        Ok(reply) if reply.output.lines().last() == Some("end") => Ok(reply.output),
+        Ok(reply) => Err(format!("the reply is cut: {:?}", reply.output.lines().last().unwrap_or_default())),
+        Err(e) => Err(e.to_string()),
+    };
+    (node.name.clone(), told)
+}
+
+fn node(node: &Node, known: &[kube::NodeStatus], fleet: &Fleet) -> NodeStatus {
+    let seen = known.iter().find(|k| k.name == node.name);
+    NodeStatus {
+        name: node.name.clone(),
+        role: if node.is_control_plane() { "control-plane".into() } else { "worker".into() },
+        version: seen.map(|s| s.version.clone()),
+        ready: seen.map(|s| s.ready),
+        reason: seen.map(|s| s.why.clone()).unwrap_or_default(),
+        overlay: node.overlay.to_string(),
+        reachable: fleet.hosts.contains_key(&node.name),
+    }
+}
+
+/// Sorts one machine's reply into the status.
+fn read(world: &World, name: &str, reply: &str, status: &mut Status) {
+    let now = reply.lines().find_map(|l| l.strip_prefix("now ")?.parse::<i64>().ok()).unwrap_or(world.now);
+    for line in reply.lines() {
+        let Some((kind, rest)) = line.split_once(' ') else { continue };
+        match kind {
+            "certificate" => status.certificates.extend(certificate(name, rest, now)),
+            "handshake" => status.links.extend(link(world, name, rest, now)),
+            "etcd" => match etcd(name, rest) {
+                Some(member) => status.etcd.push(member),
+                None => status.etcd.push(EtcdStatus { member: name.into(), healthy: false, leader: false, learner: false, db_size: 0 }),
+            },
+            _ => {}
+        }
+    }
+}
+
+fn certificate(node: &str, rest: &str, now: i64) -> Option<CertificateStatus> {
+    let (path, data) = rest.split_once(' ')?;
+    let pem = data_encoding::BASE64.decode(data.as_bytes()).ok()?;
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).ok()?;
+    let cert = pem.parse_x509().ok()?;
+    Some(CertificateStatus {
+        node: node.into(),
+        path: path.into(),
+        subject: cert.subject().to_string(),
+        days_left: (cert.validity().not_after.timestamp() - now).div_euclid(86_400),
+    })
+}
+
+fn link(world: &World, node: &str, rest: &str, now: i64) -> Option<LinkStatus> {
+    let (key, at) = rest.split_once(char::is_whitespace)?;
+    let peer = world.secrets.wireguard.iter().find(|(_, pair)| pair.public == key).map_or("a foreign peer", |(name, _)| name);
+    let at: i64 = at.trim().parse().ok()?;
+    let handshake = if at == 0 { None } else { u64::try_from(now - at).ok().or(Some(0)) };
+    Some(LinkStatus { node: node.into(), peer: peer.into(), handshake })
+}
+
+fn etcd(node: &str, rest: &str) -> Option<EtcdStatus> {
+    let reply: Value = serde_json::from_str(rest).ok()?;
+    let status = &reply.as_array()?.first()?["Status"];
+    let id = status["header"]["member_id"].as_u64()?;
+    Some(EtcdStatus {
+        member: node.into(),
+        healthy: status["errors"].as_array().is_none_or(Vec::is_empty),
+        leader: status["leader"].as_u64() == Some(id),
+        learner: status["isLearner"] == true,
+        db_size: status["dbSize"].as_u64().unwrap_or(0),
+    })
+}

@@ -1,0 +1,82 @@
+//! The API as the engine wants it: a client that is made when the first step needs it.
+
+use crate::addons;
+use crate::cluster::Cluster;
+use crate::error::{Failure, Result};
+use crate::exec::ApiLane;
+use crate::kube::{Api, Condition, Credentials, Target};
+use crate::secrets::Secrets;
+use crate::ssh::Connection;
+use crate::want::Object;
+use futures::future::BoxFuture;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use tokio::sync::OnceCell;
+
+/// The API server's port on every control plane.
+const PORT: u16 = 6443;
+/// How long an API that a run has just built may take until it answers through a tunnel.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A client for the API of `cluster` through the sessions of its control planes.
+pub(super) fn client(cluster: &Cluster, secrets: &Secrets, hosts: &BTreeMap<String, Connection>) -> Result<Api> {
+    let targets: Vec<Target> = cluster
+        .control_planes()
+        .filter_map(|n| {
+            let connection = hosts.get(&n.name)?.clone();
+            Some(Target { node: n.name.clone(), connection, address: n.overlay.to_string(), port: PORT })
+        })
+        .collect();
+    let credentials = Credentials::operator(secrets).ok_or_else(|| Failure::bug("the secrets hold no operator certificate"))?;
+    Api::new(&targets, &credentials).map_err(|e| Failure::failed("no client for the API could be made").seen(e.to_string()))
+}
+
+/// The API lane of one run.
+pub(super) struct Tap<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) secrets: &'a Secrets,
+    pub(super) hosts: &'a BTreeMap<String, Connection>,
+    pub(super) api: OnceCell<Api>,
+}
+
+impl Tap<'_> {
+    async fn api(&self) -> Result<&Api, String> {
+        self.api.get_or_try_init(|| self.up()).await
+    }
+
+    async fn up(&self) -> Result<Api, String> {
+        let api = client(self.cluster, self.secrets, self.hosts).map_err(|e| e.to_string())?;
+        let began = Instant::now();
+        loop {
+            match api.ready().await {
+                Ok(_) => return Ok(api),
+                Err(e) if began.elapsed() > PATIENCE => return Err(e.to_string()),
+                Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+            }
+        }
+    }
+}
+
+impl ApiLane for Tap<'_> {
+    fn apply<'a>(&'a self, object: &'a Object, present: bool) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let api = self.api().await?;
+            addons::apply(api, object, present).await.map_err(|f| {
+                let mut lines = vec![f.what().to_owned()];
+                lines.extend_from_slice(f.evidence());
+                lines.extend(f.remedy().map(str::to_owned));
+                lines.join("\n")
+            })
+        })
+    }
+
+    fn check<'a>(&'a self, conditions: &'a [Condition]) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let lacking = self.api().await?.settle(conditions).await;
+            if lacking.is_empty() {
+                return Ok(());
+            }
+            Err(lacking.iter().map(|(c, seen)| format!("{c}: {seen}")).collect::<Vec<_>>().join("\n"))
+        })
+    }
+}

@@ -1,0 +1,101 @@
+//! What every verb begins with: the inventory, its lock, its secrets.
+
+use crate::artifacts::{self, LockMode};
+use crate::cli::Global;
+use crate::cluster::{Cluster, Lock};
+use crate::error::{Failure, Result, exit};
+use crate::inventory::{self, Inventory};
+use crate::report::Reporter;
+use crate::secrets::{self, Secrets};
+use std::path::{Path, PathBuf};
+
+/// The files of one cluster, read and complete.
+pub(super) struct World {
+    pub(super) inventory: Inventory,
+    pub(super) lock: Lock,
+    pub(super) cluster: Cluster,
+    pub(super) secrets: Secrets,
+    pub(super) identity: secrets::IdentityChoice,
+    /// Unix seconds at the start; everything that judges time in this run uses it.
+    pub(super) now: i64,
+}
+
+/// Reads the inventory and says its warnings.
+pub(super) fn read(path: &Path, out: &Reporter) -> Result<Inventory> {
+    let inventory = inventory::read(path)?;
+    for warning in inventory.warnings() {
+        out.talk(&format!("{:?}", miette::Report::new(warning.clone())));
+    }
+    Ok(inventory)
+}
+
+/// The lock beside the inventory; resolved (and saved) where it is missing or behind, unless `--locked` forbids it.
+pub(super) async fn lock(inventory: &Inventory, global: &Global, mode: LockMode, out: &Reporter) -> Result<Lock> {
+    let path = Lock::path(&inventory.path);
+    let old = Lock::load(&path)?;
+    if global.locked {
+        let why = old.as_ref().map_or_else(|| Some("there is none".to_owned()), |l| l.outdated(inventory));
+        return match (why, old) {
+            (None, Some(lock)) => Ok(lock),
+            (why, _) => {
+                Err(Failure::new(exit::INVENTORY, format!("{} does not cover the inventory: {}", path.display(), why.unwrap_or_default()))
+                    .help(format!("run `homectl lock {}` and commit what it writes, or leave out --locked", inventory.path.display())))
+            }
+        };
+    }
+    let locked = artifacts::lock(inventory, old.as_ref(), mode, artifacts::Limits::default()).await?;
+    for warning in &locked.warnings {
+        out.talk(&format!("warning: {warning}"));
+    }
+    if locked.changed {
+        locked.lock.save(&path)?;
+        out.talk(&format!("Wrote {} (versions, sums and node numbers; commit it).", path.display()));
+    }
+    Ok(locked.lock)
+}
+
+impl World {
+    /// Reads everything and makes what is missing: the lock, the age identity, the secrets.
+    pub(super) async fn open(path: &Path, global: &Global, out: &Reporter) -> Result<Self> {
+        let inventory = read(path, out)?;
+        let lock = lock(&inventory, global, LockMode::Complete, out).await?;
+        let cluster = inventory.resolve(&lock)?;
+        let now = jiff::Timestamp::now().as_second();
+        let prepared = secrets::prepare(&secrets_path(&inventory), &cluster, global.identity.as_deref(), now)?;
+        if prepared.identity.created {
+            out.talk(&format!(
+                "Made an age identity: {}. It opens this cluster's secrets; keep a copy where the laptop's loss does not reach.",
+                prepared.identity.path.display()
+            ));
+        }
+        if prepared.made {
+            out.talk(&format!("Made the cluster's secrets: {} (encrypted; commit it).", secrets_path(&inventory).display()));
+        }
+        for line in prepared.changes.iter().chain(&prepared.warnings) {
+            out.talk(line);
+        }
+        Ok(Self { inventory, lock, cluster, secrets: prepared.secrets, identity: prepared.identity, now })
+    }
+
+    /// The known_hosts file beside the inventory.
+    pub(super) fn known_hosts(&self) -> PathBuf {
+        self.inventory.path.with_extension("known_hosts")
+    }
+
+    /// Records (or forgets) the etcd cluster ID in the lock and the secrets file; writes only what changed.
+    pub(super) fn record_etcd(&mut self, id: Option<&str>) -> Result<()> {
+        if self.lock.etcd_cluster_id.as_deref() != id {
+            self.lock.etcd_cluster_id = id.map(str::to_owned);
+            self.lock.save(&Lock::path(&self.inventory.path))?;
+        }
+        if self.secrets.etcd_cluster_id.as_deref() != id {
+            self.secrets.etcd_cluster_id = id.map(str::to_owned);
+            secrets::save(&secrets_path(&self.inventory), &self.secrets, &self.identity.identity, &[])?;
+        }
+        Ok(())
+    }
+}
+
+fn secrets_path(inventory: &Inventory) -> PathBuf {
+    inventory.path.with_extension("secrets.age")
+}
