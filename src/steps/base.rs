@@ -115,3 +115,28 @@ fn hosts() -> Result<Want> {
         run,
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::Fixture;
+    use super::*;
+
+    fn keys(fixture: &Fixture) -> Vec<String> {
+        let wants = step(&fixture.ctx("attic")).unwrap().unwrap().wants;
+        wants.iter().filter_map(|w| if let Want::Sysctl(s) = w { Some(s.key.clone()) } else { None }).collect()
+    }
+
+    #[test]
+    fn settings_of_a_containers_host_are_left_out() {
+        let mut fixture = Fixture::one();
+        assert!(keys(&fixture).contains(&"kernel.panic".to_owned()) && kernel_defaults(&fixture.ctx("attic")));
+        let facts = fixture.facts.get_mut("attic").unwrap();
+        facts.locked_sysctls.insert("kernel.panic".into());
+        facts.sysctls.insert("kernel.panic".into(), "10".into());
+        assert!(!keys(&fixture).contains(&"kernel.panic".to_owned()));
+        assert!(kernel_defaults(&fixture.ctx("attic")), "the host has it as wanted");
+        fixture.facts.get_mut("attic").unwrap().sysctls.insert("kernel.panic".into(), "0".into());
+        assert!(!kernel_defaults(&fixture.ctx("attic")));
+        assert!(warnings(&fixture.ctx("attic"))[0].contains("kernel.panic"));
+    }
+}

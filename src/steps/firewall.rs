@@ -47,6 +47,23 @@ fn rules(ctx: &Ctx) -> Result<String> {
     render("firewall/homectl.nft.j2", values)
 }
 
+/// A host's own firewall may drop what ours lets through: each table has the right to.
+pub(super) fn warnings(ctx: &Ctx) -> Vec<String> {
+    let (node, port) = (&ctx.node.name, ctx.node.listen_port);
+    let remedy = |firewall: &str| match firewall {
+        "ufw" => format!(
+            "ufw allow {port}/udp; ufw allow in on wg0; ufw allow in on cni0; ufw route allow in on wg0; ufw route allow in on cni0"
+        ),
+        _ => format!(
+            "firewall-cmd --permanent --add-port={port}/udp; firewall-cmd --permanent --zone=trusted --add-interface=wg0 --add-interface=cni0; firewall-cmd --reload"
+        ),
+    };
+    let warn = |firewall: &String| {
+        format!("{node}: {firewall} is active and may drop the overlay's and pods' packets; let them in: {}", remedy(firewall))
+    };
+    ctx.facts.firewalls.iter().map(warn).collect()
+}
+
 /// Truth about the live table: flushed, edited or never loaded is seen.
 fn ok() -> String {
     format!(

@@ -17,6 +17,11 @@ pub(super) struct Fixture {
 }
 
 impl Fixture {
+    /// One machine that is everything.
+    pub(super) fn one() -> Self {
+        Self::of(&[("attic", Role::ControlPlane)])
+    }
+
     /// One control plane, two workers, stock Debian machines.
     pub(super) fn three() -> Self {
         Self::of(&[("attic", Role::ControlPlane), ("cellar", Role::Worker), ("garage", Role::Worker)])

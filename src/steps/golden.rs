@@ -98,6 +98,34 @@ fn read(dir: &Path, tree: &mut BTreeMap<PathBuf, String>) {
     }
 }
 
+/// Every script is sh, no two wants of a node share an address, and no secret is in what may be shown.
+#[test]
+fn scripts_addresses_and_secrets() {
+    let mut fixture = Fixture::four();
+    fixture.facts.insert("shed".into(), fixture::contained("shed"));
+    let secrets = &fixture.secrets;
+    let hidden: Vec<&str> = [&secrets.cluster_ca, &secrets.etcd_ca, &secrets.front_proxy_ca]
+        .map(|a| a.key.expose())
+        .into_iter()
+        .chain(secrets.leaves.values().map(|p| p.key.expose()))
+        .chain(secrets.wireguard.values().map(|w| w.private.expose()))
+        .collect();
+    for name in ["attic", "shed"] {
+        let steps = node(&fixture.ctx(name)).unwrap();
+        let wants = || steps.iter().flat_map(|s| &s.wants);
+        let mut addresses: Vec<String> = wants().map(Want::addr).collect();
+        addresses.sort();
+        assert!(addresses.windows(2).all(|w| w[0] != w[1]), "{addresses:#?}");
+        for (path, text) in files(&fixture, name) {
+            assert!(!hidden.iter().any(|s| text.contains(s)), "a secret in {path}");
+            if text.starts_with("#!/bin/sh") || path.ends_with(".sh") {
+                let said = std::process::Command::new("sh").args(["-n", "-c", &text]).output().unwrap();
+                assert!(said.status.success(), "{path}: {}", String::from_utf8_lossy(&said.stderr));
+            }
+        }
+    }
+}
+
 /// Text files by path, guards' tests and undoings as scripts, and the table of contents.
 fn files(fixture: &Fixture, name: &str) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();

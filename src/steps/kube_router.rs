@@ -12,21 +12,19 @@ const KUBECONFIG: &str = "/etc/kubernetes/kube-router.conf";
 pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     let enforced = ctx.cluster.network.policy == Policy::KubeRouter;
     let kubeconfig = kubeconfig::node(&ctx.cluster.name, "kube-router", ctx.cluster.local_api())?;
-    let mut wants = vec![Want::Guard(chains(enforced)?)];
-    if enforced {
-        wants.extend(programs::links(ctx, Component::KubeRouter, Some(UNIT))?);
-    }
-    let service = [
+    let mut service = programs::links(ctx, Component::KubeRouter, Some(UNIT))?;
+    service.extend([
         Want::File(File::text(KUBECONFIG, kubeconfig).mode(0o600).restarts(UNIT)),
         Want::File(File::text(format!("/etc/systemd/system/{UNIT}"), unit(ctx)?).restarts(UNIT)),
         Want::Unit(Unit::running(UNIT)),
-    ];
+    ]);
+    let chains = Want::Guard(chains(enforced)?);
+    let mut wants = vec![chains.clone()];
     if enforced {
         wants.extend(service);
     } else {
         // The service goes before what it would write again.
-        let gone: Vec<Want> = service.iter().rev().filter_map(Want::absent).collect();
-        wants.splice(0..0, gone);
+        wants = service.iter().rev().filter_map(Want::absent).chain([chains]).collect();
     }
     let test = format!("systemctl is-active {UNIT} && iptables -w 5 -n -L KUBE-ROUTER-FORWARD >/dev/null");
     let ready = enforced.then(|| Ready { units: vec![UNIT.into()], ..Ready::node("kube-router has written its chains", test) });
@@ -44,8 +42,7 @@ fn unit(ctx: &Ctx) -> Result<String> {
 
 /// Its chains and sets, gone in a reset or once nobody enforces policies any more.
 fn chains(enforced: bool) -> Result<Guard> {
-    let remove = ["KUBE-ROUTER-", "KUBE-NWPLCY-", "KUBE-POD-FW-"].map(|chains| render("kubelet/chains.sh.j2", context! { chains }));
-    let remove = remove.into_iter().collect::<Result<String>>()?;
+    let remove = render("kubelet/chains.sh.j2", context! { chains => "KUBE-(ROUTER|NWPLCY|POD-FW)-" })?;
     if enforced {
         return Ok(Guard::new("kube-router:chains", "its chains go with it", "exit 0", "exit 1").undo(remove));
     }

@@ -213,10 +213,10 @@ fn unit(ctx: &Ctx) -> Result<String> {
 /// missing, expired or foreign one is replaced by that of the secrets.
 fn client_certificate(ctx: &Ctx) -> Result<Guard> {
     let name = &ctx.node.name;
-    let Some(pair) = ctx.secrets.leaf(name, "kubelet") else {
+    let Some(pair) = ctx.secrets.leaf(name, crate::pki::name::KUBELET) else {
         return Err(Failure::bug(format!("the secrets hold no client certificate of {name}'s kubelet")));
     };
-    let ok = render("kubelet/client-ok.sh.j2", context! { link => CLIENT, ca => CA, subject => quote(&format!("CN=system:node:{name}")) })?;
+    let ok = client_ok(CLIENT, CA, name)?;
     let pem = data_encoding::BASE64.encode(format!("{}{}", pair.cert, pair.key.expose()).as_bytes());
     let run = format!(
         "put {INITIAL} 0600 root:root <<'@homectl'\n{pem}\n@homectl\nrelink {CLIENT} {INITIAL}\n\
@@ -225,9 +225,96 @@ fn client_certificate(ctx: &Ctx) -> Result<Guard> {
     Ok(Guard::new(format!("certificate:{CLIENT}"), format!("a valid client certificate of system:node:{name}"), ok, run))
 }
 
+/// The test: exits 75 before openssl and the CA are there, 1 with the reason, 0 for a valid certificate of `node`.
+fn client_ok(link: &str, ca: &str, node: &str) -> Result<String> {
+    render("kubelet/client-ok.sh.j2", context! { link, ca, subject => quote(&format!("CN=system:node:{node}")) })
+}
+
 /// What a kubelet leaves: pods with their mounts and control groups, chains of the packet filter, a setting of logind.
 fn undo() -> Result<String> {
     let pods = render("kubelet/pods.sh.j2", context! { bin => programs::BIN, containerd => runtime::UNIT })?;
     let chains = render("kubelet/chains.sh.j2", context! { chains => "KUBE-" })?;
     Ok(pods + &chains)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::{Authority, Ca, LeafSpec, Pair, Usage, issue, make_authority};
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    #[test]
+    fn labels_that_a_node_may_set_itself() {
+        for (key, may) in [
+            ("gpu", true),
+            ("example.net/gpu", true),
+            ("topology.kubernetes.io/zone", true),
+            ("kubelet.kubernetes.io/x", true),
+            ("node.kubernetes.io/x", true),
+            ("x.node.kubernetes.io/x", true),
+            ("notkubernetes.io/x", true),
+            ("node-role.kubernetes.io/worker", false),
+            ("node-restriction.kubernetes.io/x", false),
+            ("kubernetes.io/hostname", false),
+            ("k8s.io/x", false),
+        ] {
+            assert_eq!(may_set(key), may, "{key}");
+        }
+    }
+
+    fn certificate(authority: &Authority, name: &str, now: i64) -> Pair {
+        let spec = LeafSpec {
+            ca: Ca::Cluster,
+            common_name: format!("system:node:{name}"),
+            organizations: vec!["system:nodes".into()],
+            dns: Vec::new(),
+            ips: Vec::new(),
+            usage: Usage::Client,
+        };
+        issue(authority, &spec, now).unwrap()
+    }
+
+    /// The test as it runs on a node: its status and what it says.
+    fn judged(dir: &Path) -> (i32, String) {
+        let path = |name: &str| dir.join(name).display().to_string();
+        let script = client_ok(&path("current.pem"), &path("ca.crt"), "attic").unwrap();
+        let output = std::process::Command::new("sh").args(["-uc", &script]).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    #[test]
+    fn a_client_certificate_is_judged_by_meaning() {
+        if std::process::Command::new("openssl").arg("version").output().is_err() {
+            return;
+        }
+        let now = jiff::Timestamp::now().as_second();
+        let (home, other) = (make_authority("kubernetes-ca", now - 86_400 * 800).unwrap(), make_authority("other", now).unwrap());
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path();
+        let put = |pair: &Pair, key: &Pair| {
+            std::fs::write(dir.join("some.pem"), format!("{}{}", pair.cert, key.key.expose())).unwrap();
+        };
+        assert_eq!(judged(dir), (75, "the CA certificate is not there yet".into()));
+        std::fs::write(dir.join("ca.crt"), &home.cert).unwrap();
+        assert_eq!(judged(dir), (1, "missing".into()));
+        let good = certificate(&home, "attic", now);
+        std::fs::write(dir.join("current.pem"), &good.cert).unwrap();
+        assert!(judged(dir).1.contains("is no link"), "{:?}", judged(dir));
+        std::fs::remove_file(dir.join("current.pem")).unwrap();
+        symlink(dir.join("some.pem"), dir.join("current.pem")).unwrap();
+        assert!(judged(dir).1.contains("leads nowhere"));
+        put(&good, &good);
+        assert_eq!(judged(dir), (0, String::new()));
+        for (pair, key, said) in [
+            (&certificate(&home, "attic", now - 86_400 * 500), None, "expired"),
+            (&certificate(&home, "cellar", now), None, "of somebody else"),
+            (&certificate(&other, "attic", now), None, "error"),
+            (&good, Some(&certificate(&home, "attic", now)), "do not belong together"),
+        ] {
+            put(pair, key.unwrap_or(pair));
+            let (status, text) = judged(dir);
+            assert!(status == 1 && text.contains(said), "{said}: {status} {text}");
+        }
+    }
 }

@@ -51,5 +51,5 @@ pub fn node(ctx: &Ctx) -> Result<Vec<Step>> {
 /// What a person should know about the machine, though nothing has to change.
 #[must_use]
 pub fn warnings(ctx: &Ctx) -> Vec<String> {
-    [runtime::warnings(ctx), kubelet::warnings(ctx), base::warnings(ctx)].concat()
+    [runtime::warnings(ctx), kubelet::warnings(ctx), base::warnings(ctx), firewall::warnings(ctx)].concat()
 }

@@ -11,7 +11,7 @@ use crate::secrets::SecretText;
 use crate::template::{context, render};
 use crate::want::{Dir, File, Guard, Unit, Want};
 use minijinja::Value;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 pub(super) const UNIT: &str = "homectl-overlay.service";
 const ENDPOINTS: &str = "homectl-overlay-endpoints";
@@ -49,29 +49,11 @@ fn peers<'a>(ctx: &'a Ctx) -> Result<Vec<Peer<'a>>> {
     others
         .map(|node| {
             let key = ctx.secrets.wireguard.get(&node.name).ok_or_else(|| keyless(&node.name))?;
-            let lan = same_house(ctx.node, node);
-            let endpoint = if lan { Some(socket(&node.ssh.address, node.listen_port)) } else { node.endpoint.clone() };
-            let away = ctx.node.site != node.site || ctx.node.behind_nat || node.behind_nat;
-            Ok(Peer { node, key: &key.public, endpoint, keepalive: away && !lan })
+            // Nodes of one named site see each other without a router between; elsewhere its memory has to be kept fresh.
+            let away = ctx.node.site != node.site || node.site.is_none() && (ctx.node.behind_nat || node.behind_nat);
+            Ok(Peer { node, key: &key.public, endpoint: node.endpoint_from(ctx.node), keepalive: away })
         })
         .collect()
-}
-
-/// Nodes that find each other by their own addresses: of one named site, or both behind the same unnamed router.
-/// Going round by the router's public address fails on many of them.
-fn same_house(a: &Node, b: &Node) -> bool {
-    match (&a.site, &b.site) {
-        (Some(a), Some(b)) => a == b,
-        (None, None) => a.behind_nat && b.behind_nat,
-        _ => false,
-    }
-}
-
-fn socket(address: &str, port: u16) -> String {
-    match address.parse() {
-        Ok(IpAddr::V6(v6)) => format!("[{v6}]:{port}"),
-        _ => format!("{address}:{port}"),
-    }
 }
 
 /// Whether an endpoint has to be looked up.

@@ -91,3 +91,27 @@ fn dropped(registries: &[Registry]) -> Guard {
     let ok = format!("found=\n{}[ -z \"$found\" ]\n", each("echo \"$dir is not in the inventory\"; found=yes"));
     Guard::new("registries", "no mirror that the inventory does not have", ok, each("rm -rf -- \"$dir\""))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_registry_is_found_and_removed() {
+        let temp = tempfile::tempdir().unwrap();
+        let here = |sh: &crate::want::Sh| sh.as_str().replace(CERTS, &temp.path().display().to_string());
+        let run = |script: &str| std::process::Command::new("sh").args(["-euc", script]).output().unwrap();
+        let registry = |host: &str| Registry { host: host.into(), mirrors: Vec::new() };
+        let guard = dropped(&[registry("docker.io"), registry("nas.lan:5000")]);
+        assert!(run(&here(&guard.ok)).status.success(), "an empty folder");
+        for host in ["docker.io", "nas.lan:5000", "quay.io"] {
+            std::fs::create_dir(temp.path().join(host)).unwrap();
+        }
+        let seen = run(&here(&guard.ok));
+        assert_eq!(seen.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&seen.stdout).ends_with("/quay.io is not in the inventory\n"));
+        assert!(run(&here(&guard.run)).status.success());
+        assert!(run(&here(&guard.ok)).status.success());
+        assert!(temp.path().join("nas.lan:5000").is_dir() && !temp.path().join("quay.io").exists());
+    }
+}

@@ -14,6 +14,8 @@ for process in /proc/[0-9]*; do
   esac
 done
 timeout 30 systemctl stop kubepods.slice 2>/dev/null || :
+# systemd looks after one hierarchy of control groups; version 1 has more.
+find /sys/fs/cgroup -depth -type d -path '*/kubepods.slice*' -exec rmdir {} + 2>/dev/null || :
 # Mounts of volumes and containers, the innermost first. The kernel writes spaces in paths as octal.
 while read -r _ _ _ _ target _; do
   case $target in
@@ -32,16 +34,16 @@ if [ -e /etc/systemd/logind.conf.d/99-kubelet.conf ]; then
   rmdir --ignore-fail-on-non-empty /etc/systemd/logind.conf.d
   systemctl kill --signal=HUP systemd-logind.service 2>/dev/null || :
 fi
-# Chains and sets of Kubernetes go; other rules are not read back, so nobody else's are touched.
+# Chains and sets of Kubernetes go; rules of others are not read back, so they stay as they are.
 for tool in iptables ip6tables; do
   command -v "$tool-save" >/dev/null || continue
   for table in mangle nat filter; do
     rules=$("$tool-save" -t "$table" 2>/dev/null) || continue
-    chains=$(printf '%s\n' "$rules" | sed -n 's/^:\(KUBE-[^ ]*\) .*/\1/p')
+    chains=$(printf '%s\n' "$rules" | sed -nE 's/^:(KUBE-[^ ]*) .*/\1/p')
     [ -n "$chains" ] || continue
     {
       echo "*$table"
-      printf '%s\n' "$rules" | sed -n '/^-A KUBE-/d; s/^-A \(.* -[jg] KUBE-.*\)/-D \1/p'
+      printf '%s\n' "$rules" | sed -nE '/^-A KUBE-/d; s/^-A (.* -[jg] KUBE-.*)/-D \1/p'
       for chain in $chains; do echo "-F $chain"; done
       for chain in $chains; do echo "-X $chain"; done
       echo COMMIT
@@ -49,5 +51,5 @@ for tool in iptables ip6tables; do
   done
 done
 if command -v ipset >/dev/null; then
-  for set in $(ipset list -n 2>/dev/null | grep -E '^(inet6:)?(KUBE-|kube-router-)' || :); do ipset destroy "$set"; done
+  for set in $(ipset list -n 2>/dev/null | sed -nE '/^(inet6:)?(KUBE-|kube-router-)/p'); do ipset destroy "$set" || :; done
 fi
