@@ -6,7 +6,6 @@ use crate::cluster::{
 };
 use crate::facts::{Facts, WireGuard};
 use crate::secrets::{Authority, Pair, SecretText, Secrets, WireGuardKey};
-use crate::want::{Body, Want};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -55,18 +54,6 @@ impl Fixture {
 
     pub(super) fn node_mut(&mut self, name: &str) -> &mut Node {
         self.cluster.nodes.iter_mut().find(|n| n.name == name).expect("a node of the fixture")
-    }
-}
-
-/// The text of the file at `path` among `wants`; a secret's text too.
-pub(super) fn text<'a>(wants: &'a [Want], path: &str) -> &'a str {
-    let body = wants.iter().find_map(|w| match w {
-        Want::File(f) if f.path == path => f.body.as_ref(),
-        _ => None,
-    });
-    match body.unwrap_or_else(|| panic!("no file {path}")) {
-        Body::Text(t) => t,
-        Body::Secret(s) => s.expose(),
     }
 }
 

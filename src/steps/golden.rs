@@ -118,7 +118,7 @@ fn scripts_addresses_and_secrets() {
         assert!(addresses.windows(2).all(|w| w[0] != w[1]), "{addresses:#?}");
         for (path, text) in files(&fixture, name) {
             assert!(!hidden.iter().any(|s| text.contains(s)), "a secret in {path}");
-            if text.starts_with("#!/bin/sh") || path.ends_with(".sh") {
+            if text.starts_with("#!/bin/sh") || path.starts_with("guards/") {
                 let said = std::process::Command::new("sh").args(["-n", "-c", &text]).output().unwrap();
                 assert!(said.status.success(), "{path}: {}", String::from_utf8_lossy(&said.stderr));
             }
