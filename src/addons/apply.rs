@@ -1,10 +1,10 @@
 //! One change of a plan, done in the API.
 
-use super::look::namespace;
+use super::look::{clock, namespace};
 use crate::error::{Failure, Result};
 use crate::kube::{Api, ApiError, Condition, Propagation, Resource};
-use crate::want::{Object, merged_taints};
-use serde_json::{Value, json};
+use crate::want::{Object, node_patch};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// For a kind to be served after its definition was applied.
@@ -29,12 +29,12 @@ pub async fn apply(api: &Api, object: &Object, present: bool) -> Result<()> {
 
 async fn put(api: &Api, object: &Object) -> Result<(), ApiError> {
     let resource = served(api, object).await?;
-    let mut manifest = object.manifest.clone();
+    let mut manifest = current(api, object, &resource).await?;
     if resource.namespaced {
         manifest["metadata"]["namespace"] = namespace(&resource, object).into();
     }
     if object.kind == "Node" {
-        taint(api, object, &resource).await?;
+        patch_node(api, object, &resource).await?;
     }
     let end = Instant::now() + WEBHOOK;
     loop {
@@ -73,9 +73,18 @@ async fn served(api: &Api, object: &Object) -> Result<Resource, ApiError> {
     }
 }
 
-/// Puts our taints on a node once it has registered. The patch holds the version that was read, so a change of
-/// somebody else's in between is a conflict and everything is read again.
-async fn taint(api: &Api, object: &Object, nodes: &Resource) -> Result<(), ApiError> {
+/// The manifest as it is to be applied now: a certificate that was renewed since the plan is kept.
+async fn current(api: &Api, object: &Object, resource: &Resource) -> Result<Value, ApiError> {
+    if object.certificate.is_none() {
+        return Ok(object.manifest.clone());
+    }
+    let live = api.get(resource, namespace(resource, object), &object.name).await?.unwrap_or_default();
+    Ok(object.renewed(&live, clock()).manifest)
+}
+
+/// Does on a node, once it has registered, what an apply cannot. The patch holds the version that was read, so a change
+/// of somebody else's in between is a conflict and everything is read again.
+async fn patch_node(api: &Api, object: &Object, nodes: &Resource) -> Result<(), ApiError> {
     let end = Instant::now() + REGISTERED;
     loop {
         let Some(live) = api.get(nodes, "", &object.name).await? else {
@@ -85,8 +94,7 @@ async fn taint(api: &Api, object: &Object, nodes: &Resource) -> Result<(), ApiEr
             tokio::time::sleep(POLL).await;
             continue;
         };
-        let Some(list) = merged_taints(&object.manifest, &live) else { return Ok(()) };
-        let patch = json!({"metadata": {"resourceVersion": live["metadata"]["resourceVersion"]}, "spec": {"taints": list}});
+        let Some(patch) = node_patch(&object.manifest, &live) else { return Ok(()) };
         match api.merge_patch(nodes, "", &object.name, &patch).await {
             Err(e) if e.is_conflict() && Instant::now() < end => {}
             other => return other.map(|_: Value| ()),

@@ -3,13 +3,14 @@
 use super::memory::{Kind, Memory};
 use super::steps::{apiserver_steps, kubelet_step};
 use super::yaml::{Document, documents};
-use super::{BOOTSTRAP, CATALOGUE, bootstrap, manifest, node, order};
+use super::{BOOTSTRAP, CATALOGUE, Entry, bootstrap, manifest, node, order};
 use crate::cluster::{Addon, AddonSource, Cluster};
 use crate::error::{Failure, Result, exit};
 use crate::kube::Resource;
+use crate::pki::{CLUSTER, leaves};
 use crate::secrets::Secrets;
 use crate::steps::StepId;
-use crate::want::Object;
+use crate::want::{Certificate, Object};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -34,8 +35,8 @@ struct Source<'a> {
     docs: Vec<Document>,
 }
 
-/// Everything that belongs into the API: bootstrap first, then each node's labels, then the add-ons in the cluster's
-/// order. `memory` is what the API remembers (empty on a new cluster).
+/// Everything that belongs into the API: bootstrap first, then the add-ons in the cluster's order, then each node's
+/// labels (a kubelet registers with its taints, so nothing is placed wrongly meanwhile; and no add-on waits for a slow node). `memory` is what the API remembers (empty on a new cluster).
 ///
 /// # Errors
 /// Manifests that cannot be read (file, document, line), an object wanted twice, a name that the catalogue lacks.
@@ -65,7 +66,7 @@ pub fn bundles(cluster: &Cluster, secrets: &Secrets, memory: &Memory) -> Result<
         after: vec![kubelet_step(n)],
         objects: vec![node::object(&node::step_name(n), n)],
     });
-    Ok([first].into_iter().chain(nodes).chain(addons).collect())
+    Ok([first].into_iter().chain(addons).chain(nodes).collect())
 }
 
 fn sources(cluster: &Cluster) -> Result<Vec<Source<'_>>> {
@@ -97,7 +98,7 @@ fn of_addon(cluster: &Cluster, secrets: &Secrets, addon: &Addon, sources: &[Sour
                 Failure::new(exit::INVENTORY, format!("the catalogue has no add-on {}", addon.name))
                     .help(format!("it has {}; anything else needs manifests = […]", super::catalogue().join(", ")))
             })?;
-            (entry.title.to_owned(), manifest::catalogue(&addon.name, &(entry.render)(cluster, secrets)?)?)
+            (entry.title.to_owned(), of_catalogue(cluster, secrets, entry)?)
         }
         AddonSource::Manifests(_) => {
             let own = sources.iter().filter(|s| s.addon.name == addon.name);
@@ -109,6 +110,18 @@ fn of_addon(cluster: &Cluster, secrets: &Secrets, addon: &Addon, sources: &[Sour
     order::sort(&mut objects);
     let needs = [BOOTSTRAP.to_owned()].into_iter().chain(addon.needs.iter().cloned()).collect();
     Ok(Bundle { name: addon.name.clone(), title, needs, after: Vec::new(), objects })
+}
+
+fn of_catalogue(cluster: &Cluster, secrets: &Secrets, entry: &Entry) -> Result<Vec<Object>> {
+    let mut objects = manifest::catalogue(entry.name, &(entry.render)(cluster, secrets)?)?;
+    let leaf = leaves(cluster).into_iter().find(|l| l.owner == CLUSTER && Some(l.name) == entry.serving);
+    if let Some(leaf) = leaf {
+        let ca = &secrets.authority(leaf.spec.ca).cert;
+        for object in objects.iter_mut().filter(|o| o.kind == "Secret" && o.manifest["type"] == "kubernetes.io/tls") {
+            object.certificate = Some(Certificate { spec: leaf.spec.clone(), ca: ca.clone() });
+        }
+    }
+    Ok(objects)
 }
 
 /// Refuses an object that is wanted twice: the second apply would undo the first, for ever.

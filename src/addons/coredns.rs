@@ -8,7 +8,7 @@ use crate::template::{context, render};
 
 const IMAGE: &str = "registry.k8s.io/coredns/coredns:v1.14.7";
 
-pub(super) const ENTRY: Entry = Entry { name: "coredns", title: "cluster DNS", render: yaml };
+pub(super) const ENTRY: Entry = Entry { name: "coredns", title: "cluster DNS", serving: None, render: yaml };
 
 fn yaml(cluster: &Cluster, _: &Secrets) -> Result<String> {
     let values = context! {

@@ -12,7 +12,7 @@ const HELPER: &str = "docker.io/library/busybox:1.36";
 /// Where volumes lie on every node.
 const PATH: &str = "/var/lib/homectl/local-storage";
 
-pub(super) const ENTRY: Entry = Entry { name: "local-storage", title: "volumes on the nodes' own disks", render: yaml };
+pub(super) const ENTRY: Entry = Entry { name: "local-storage", title: "volumes on the nodes' own disks", serving: None, render: yaml };
 
 fn yaml(_: &Cluster, _: &Secrets) -> Result<String> {
     render("addons/local-storage/local-storage.yaml", context! { image => IMAGE, helper => HELPER, path => PATH })

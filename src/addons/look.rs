@@ -1,5 +1,6 @@
 //! Looking at the API: one list a kind, a request of its own only for what is missing or may differ.
 
+use super::apply::words;
 use super::bundle::bundles;
 use super::label::ADDON;
 use super::memory::{Kind, Memory, recall};
@@ -7,11 +8,12 @@ use crate::cluster::Cluster;
 use crate::error::{Failure, Result};
 use crate::kube::{Api, ApiError, Resource, split};
 use crate::secrets::Secrets;
-use crate::want::{Object, Seen, is_ours};
+use crate::want::{Object, Seen, Verdict, Want, is_ours};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+const DEFINITION: &str = "CustomResourceDefinition";
 /// Requests at a time.
 const WIDTH: usize = 8;
 /// Namespaces that come with the API and never go.
@@ -178,21 +180,33 @@ fn of_live(live: &Value) -> Object {
         name: text(&metadata["name"]),
         manifest: Value::Null,
         present: false,
+        certificate: None,
     }
 }
 
+/// What is seen of each object, by address. Definitions of custom resources are judged first: what an object of a kind
+/// may hold is not known while its definition is still to change.
 async fn observe(api: &Api, objects: &[&Object], lists: &Lists) -> BTreeMap<String, Seen> {
+    let (definitions, others): (Vec<&Object>, Vec<&Object>) = objects.iter().partition(|o| o.kind == DEFINITION);
+    let mut seen = observe_some(api, &definitions, lists, &[]).await;
+    let unsettled = definitions.into_iter().filter(|d| !matches!(Want::Object((*d).clone()).diff(&seen[&d.addr()]), Verdict::Settled(_)));
+    let changing: Vec<Resource> = unsettled.flat_map(|d| Resource::defined_by(&d.manifest)).collect();
+    seen.extend(observe_some(api, &others, lists, &changing).await);
+    seen
+}
+
+async fn observe_some(api: &Api, objects: &[&Object], lists: &Lists, changing: &[Resource]) -> BTreeMap<String, Seen> {
     let looks = objects.iter().map(|object| async move {
         let seen = match lists.resource(object) {
             None => Seen::NoApi(format!("the API does not serve {} {} yet", object.api_version, object.kind)),
-            Some(resource) => one(api, object, resource, lists.live(object)).await,
+            Some(resource) => one(api, object, resource, lists.live(object), changing).await,
         };
         (object.addr(), seen)
     });
     stream::iter(looks).buffer_unordered(WIDTH).collect().await
 }
 
-async fn one(api: &Api, object: &Object, resource: &Resource, listed: Option<&Value>) -> Seen {
+async fn one(api: &Api, object: &Object, resource: &Resource, listed: Option<&Value>, changing: &[Resource]) -> Seen {
     let live = match listed {
         Some(live) => Some(live.clone()),
         None if object.kind == "Node" => None,
@@ -202,23 +216,43 @@ async fn one(api: &Api, object: &Object, resource: &Resource, listed: Option<&Va
             Err(e) => return Seen::Unknown(e.to_string()),
         },
     };
+    // A node's labels and taints are plain enough to judge here, and an apply tells only half of them.
+    if !object.present || object.kind == "Node" {
+        return Seen::Object(live);
+    }
+    let wanted = object.renewed(live.as_ref().unwrap_or(&Value::Null), clock());
     match live {
-        Some(live) if object.present && object.suspects(&live) => dry_run(api, object, resource, live).await,
-        live => Seen::Object(live),
+        Some(live) if wanted.suspects(&live) => dry_run(api, &wanted, resource, Some(live), changing).await,
+        Some(_) if wanted != *object => Seen::Same,
+        Some(live) => Seen::Object(Some(live)),
+        None => dry_run(api, &wanted, resource, None, changing).await,
     }
 }
 
-/// What applying would make of a live object that may differ.
-async fn dry_run(api: &Api, object: &Object, resource: &Resource, live: Value) -> Seen {
+/// What applying would make of a live object that may differ, and whether the API would take a new one.
+async fn dry_run(api: &Api, object: &Object, resource: &Resource, live: Option<Value>, changing: &[Resource]) -> Seen {
     let mut manifest = object.manifest.clone();
     if resource.namespaced {
         manifest["metadata"]["namespace"] = namespace(resource, object).into();
     }
-    match api.try_apply(resource, &manifest).await {
-        Ok(after) => Seen::Applied { live, after },
-        // A webhook that cannot be tried: what we see ourselves has to do.
-        Err(ApiError::Status { message, .. }) if message.contains("dry run") => Seen::Object(Some(live)),
-        Err(e) if e.is_refusal() => Seen::Refused(super::apply::words(&e)),
-        Err(e) => Seen::Unknown(e.to_string()),
+    let tried = api.try_apply(resource, &manifest).await;
+    let in_flux = changing.iter().any(|r| r.group == resource.group && r.kind == resource.kind);
+    match (tried, live) {
+        (Ok(after), Some(live)) => Seen::Applied { live, after },
+        (Err(e), live) if !in_flux && refused(&e, live.is_some()) => Seen::Refused(words(&e)),
+        // A webhook that cannot be tried, a definition still to change: what we see ourselves has to do.
+        (Err(e), Some(live)) if in_flux || e.to_string().contains("dry run") => Seen::Object(Some(live)),
+        (Err(e), Some(_)) => Seen::Unknown(e.to_string()),
+        // Of a new object, only what it says itself can be judged: its namespace, say, may come with it.
+        (_, None) => Seen::Object(None),
     }
+}
+
+fn refused(e: &ApiError, exists: bool) -> bool {
+    !e.to_string().contains("dry run") && if exists { e.is_refusal() } else { e.is_schema() }
+}
+
+/// Unix seconds.
+pub(super) fn clock() -> i64 {
+    jiff::Timestamp::now().as_second()
 }

@@ -119,6 +119,7 @@ pub(super) fn stamp(addon: &str, version: &str, kind: &str, namespace: &str, nam
         name: name.into(),
         manifest: value,
         present: true,
+        certificate: None,
     }
 }
 

@@ -36,6 +36,8 @@ struct Entry {
     name: &'static str,
     /// For people.
     title: &'static str,
+    /// Leaf (of the cluster) that its Secret of type `kubernetes.io/tls` holds.
+    serving: Option<&'static str>,
     /// Its manifests, as multi-document YAML.
     render: fn(&Cluster, &Secrets) -> Result<String>,
 }

@@ -26,6 +26,7 @@ pub(super) fn object(addon: &str, node: &Node) -> Object {
         name: node.name.clone(),
         manifest: json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata}),
         present: true,
+        certificate: None,
     }
 }
 

@@ -21,16 +21,32 @@ pub enum Condition {
     NodesReady { names: Vec<String> },
 }
 
+impl Condition {
+    /// What it is about: `Deployment kube-system/coredns`.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        match self {
+            Self::DeploymentAvailable { namespace, name } => format!("Deployment {namespace}/{name}"),
+            Self::DaemonSetReady { namespace, name } => format!("DaemonSet {namespace}/{name}"),
+            Self::StatefulSetReady { namespace, name } => format!("StatefulSet {namespace}/{name}"),
+            Self::ApiServiceAvailable { name } => format!("APIService {name}"),
+            Self::CrdEstablished { name } => format!("CustomResourceDefinition {name}"),
+            Self::JobComplete { namespace, name } => format!("Job {namespace}/{name}"),
+            Self::NodesReady { names } => format!("nodes {}", names.join(", ")),
+        }
+    }
+}
+
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DeploymentAvailable { namespace, name } => write!(f, "Deployment {namespace}/{name} is available"),
-            Self::DaemonSetReady { namespace, name } => write!(f, "DaemonSet {namespace}/{name} is ready"),
-            Self::StatefulSetReady { namespace, name } => write!(f, "StatefulSet {namespace}/{name} is ready"),
-            Self::ApiServiceAvailable { name } => write!(f, "APIService {name} answers"),
-            Self::CrdEstablished { name } => write!(f, "CustomResourceDefinition {name} is established"),
-            Self::JobComplete { namespace, name } => write!(f, "Job {namespace}/{name} is complete"),
-            Self::NodesReady { names } => write!(f, "nodes {} are Ready", names.join(", ")),
-        }
+        let holds = match self {
+            Self::DeploymentAvailable { .. } => "is available",
+            Self::DaemonSetReady { .. } | Self::StatefulSetReady { .. } => "is ready",
+            Self::ApiServiceAvailable { .. } => "answers",
+            Self::CrdEstablished { .. } => "is established",
+            Self::JobComplete { .. } => "is complete",
+            Self::NodesReady { .. } => "are Ready",
+        };
+        write!(f, "{} {holds}", self.subject())
     }
 }

@@ -44,6 +44,15 @@ impl Api {
         join_all(looks).await.into_iter().flatten().collect()
     }
 
+    /// Looks at all of them, at the same time.
+    ///
+    /// # Errors
+    /// What was seen of those that do not hold, one line each.
+    pub async fn check(&self, conditions: &[Condition]) -> Result<(), String> {
+        let lacking: Vec<String> = self.settle(conditions).await.into_iter().map(|(c, seen)| format!("{}: {seen}", c.subject())).collect();
+        if lacking.is_empty() { Ok(()) } else { Err(lacking.join("\n")) }
+    }
+
     /// Looks until all hold or `deadline` passed, telling `seen` what is seen meanwhile (when it changes).
     ///
     /// # Errors
@@ -65,7 +74,7 @@ impl Api {
             if Instant::now() >= end {
                 return Err(lacking);
             }
-            let text = lacking.iter().map(|(c, s)| format!("{c}: {s}")).collect::<Vec<_>>().join("; ");
+            let text = lacking.iter().map(|(c, s)| format!("{}: {s}", c.subject())).collect::<Vec<_>>().join("; ");
             if text != last {
                 seen(&text);
                 last = text;

@@ -3,6 +3,7 @@
 //! The truth about what applying would change is the API server's own dry run ([`Seen::Applied`]); the comparison here
 //! is only allowed to say *settled* where that is certain, so that a settled object costs no request of its own.
 
+mod certificate;
 mod dropped;
 mod quantity;
 mod show;
@@ -14,7 +15,8 @@ use super::{Act, Change, Impact, Run, Seen, Verdict, Want};
 use serde_json::Value;
 use std::fmt;
 
-pub use taints::{TAINTS, merged as merged_taints};
+pub use certificate::Certificate;
+pub use taints::{TAINTS, node_patch};
 
 /// One object of an add-on.
 #[derive(Clone, PartialEq)]
@@ -30,6 +32,8 @@ pub struct Object {
     pub manifest: Value,
     /// `false`: wanted gone.
     pub present: bool,
+    /// For a Secret with a serving certificate in it: how to judge the live one. The cluster renews its own.
+    pub certificate: Option<Certificate>,
 }
 
 /// Without the manifest: it may hold secrets.
@@ -88,6 +92,7 @@ impl Object {
                 Verdict::Deferred { why: "the node registers itself once its kubelet runs".into(), change }
             }
             Seen::Object(None) => Verdict::Change(self.change(Act::Create, "missing").lines(self.lines())),
+            Seen::Same => Verdict::Settled("every field as wanted, its certificate valid".into()),
             Seen::Object(Some(live)) | Seen::Applied { live, .. } if !live["metadata"]["deletionTimestamp"].is_null() => {
                 Verdict::Blocked { why: format!("{self} is being deleted"), help: show::finalizers(live) }
             }
@@ -99,8 +104,7 @@ impl Object {
                 Verdict::Change(self.change(Act::Update, self.why_update(live)).lines(lines))
             }
             Seen::Applied { live, after } => {
-                let mut lines = unified(&show::yaml(live), &show::yaml(after));
-                lines.extend(taints::differences(&self.manifest, live));
+                let lines = unified(&show::yaml(live), &show::yaml(after));
                 if lines.is_empty() {
                     return Verdict::Settled("the API says that applying it changes nothing".into());
                 }

@@ -1,9 +1,10 @@
 //! Clusters of one and three machines, with real certificates.
 
-use crate::pki::{Leaf, authority, leaf, service_account};
+use crate::pki::{authority, now};
 use homectl::cluster::{
     Addon, AddonSource, Api, Cluster, HostnamePolicy, Network, Node, PodNetwork, Policy, Programs, Role, SshTarget, nth,
 };
+use homectl::pki::{CLUSTER, ServiceAccountKey, issue, leaves};
 use homectl::secrets::{SecretText, Secrets};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -74,20 +75,18 @@ pub fn own(name: &str, text: &str) -> Addon {
 /// Secrets with the leaves that add-ons and their client use.
 pub fn secrets() -> Secrets {
     let cluster_ca = authority("kubernetes");
-    let operator = leaf(&cluster_ca, &Leaf { name: "operator", group: "system:masters", ..Leaf::default() });
-    let names = ["metrics-server.kube-system.svc", "metrics-server.kube-system.svc.cluster.local"];
-    let metrics = leaf(&cluster_ca, &Leaf { name: "metrics-server", dns: &names, server: true, ..Leaf::default() });
-    let (service_account, service_account_public) = service_account();
-    let owner = |name: &str| ("cluster".to_owned(), name.to_owned());
+    let own = leaves(&cluster(&[])).into_iter().filter(|l| l.owner == CLUSTER);
+    let pairs = own.map(|l| ((l.owner, l.name.to_owned()), issue(&cluster_ca, &l.spec, now()).unwrap())).collect();
+    let service_account = ServiceAccountKey::generate().unwrap();
     Secrets {
         cluster: "home".into(),
         etcd_ca: authority("etcd"),
         front_proxy_ca: authority("front-proxy"),
-        service_account,
-        service_account_public,
+        service_account: service_account.private,
+        service_account_public: service_account.public,
         encryption_key: SecretText::new(String::new()),
         wireguard: BTreeMap::new(),
-        leaves: BTreeMap::from([(owner("operator"), operator), (owner("metrics-server"), metrics)]),
+        leaves: pairs,
         etcd_cluster_id: None,
         cluster_ca,
     }

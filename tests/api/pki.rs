@@ -1,10 +1,7 @@
 //! A CA and leaves of it, made on the spot.
 
-use homectl::secrets::{Authority, Pair, SecretText};
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    SanType,
-};
+use homectl::pki::{Ca, LeafSpec, Usage, issue, make_authority};
+use homectl::secrets::{Authority, Pair};
 
 /// Names and groups of a leaf.
 #[derive(Default)]
@@ -16,40 +13,24 @@ pub struct Leaf<'a> {
     pub server: bool,
 }
 
+pub fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
 /// A new CA.
 pub fn authority(name: &str) -> Authority {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment, KeyUsagePurpose::KeyCertSign];
-    let cert = params.self_signed(&key).unwrap();
-    Authority { cert: cert.pem(), key: SecretText::new(key.serialize_pem()) }
+    make_authority(name, now()).unwrap()
 }
 
 /// A leaf of `ca`.
 pub fn leaf(ca: &Authority, leaf: &Leaf) -> Pair {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, leaf.name);
-    if !leaf.group.is_empty() {
-        params.distinguished_name.push(DnType::OrganizationName, leaf.group);
-    }
-    params.is_ca = IsCa::ExplicitNoCa;
-    params.use_authority_key_identifier_extension = true;
-    params.extended_key_usages = vec![if leaf.server { ExtendedKeyUsagePurpose::ServerAuth } else { ExtendedKeyUsagePurpose::ClientAuth }];
-    let dns = leaf.dns.iter().map(|n| SanType::DnsName((*n).try_into().unwrap()));
-    let ips = leaf.ips.iter().map(|i| SanType::IpAddress(i.parse().unwrap()));
-    params.subject_alt_names = dns.chain(ips).collect();
-    let issuer = Issuer::from_ca_cert_pem(&ca.cert, KeyPair::from_pem(ca.key.expose()).unwrap()).unwrap();
-    let cert = params.signed_by(&key, &issuer).unwrap();
-    Pair { cert: cert.pem(), key: SecretText::new(key.serialize_pem()) }
-}
-
-/// A key pair for service-account tokens: private and public PEM.
-pub fn service_account() -> (SecretText, String) {
-    let key = KeyPair::generate().unwrap();
-    (SecretText::new(key.serialize_pem()), key.public_key_pem())
+    let spec = LeafSpec {
+        ca: Ca::Cluster,
+        common_name: leaf.name.into(),
+        organizations: [leaf.group].iter().filter(|g| !g.is_empty()).map(|g| (*g).to_owned()).collect(),
+        dns: leaf.dns.iter().map(|n| (*n).to_owned()).collect(),
+        ips: leaf.ips.iter().map(|i| i.parse().unwrap()).collect(),
+        usage: if leaf.server { Usage::Server } else { Usage::Client },
+    };
+    issue(ca, &spec, now()).unwrap()
 }

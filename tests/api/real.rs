@@ -1,11 +1,13 @@
 //! Everything together against a real API server: after applying, a look says that nothing is left to do.
 
 use crate::fixture::{cluster, own, secrets};
+use crate::pki::now;
 use crate::server::{Server, client};
-use homectl::addons::{Survey, apply, look, steps, survey};
+use homectl::addons::{Memory, Survey, apply, bundles, look, steps, survey};
 use homectl::cluster::{Cluster, Taint};
 use homectl::kube::{Api, Condition, Resource};
-use homectl::secrets::Secrets;
+use homectl::pki::{issue, leaves};
+use homectl::secrets::{Pair, Secrets};
 use homectl::want::{Object, Run, Seen, Verdict, Want};
 use std::time::Duration;
 
@@ -68,7 +70,17 @@ fn told(want: &Want, verdict: &Verdict) -> String {
     }
 }
 
-const NODES: &str = "apiVersion: v1\nkind: Node\nmetadata: {name: attic, labels: {theirs: stays}}\nspec: {taints: [{key: node.kubernetes.io/not-ready, effect: NoSchedule}]}\n---\napiVersion: v1\nkind: Node\nmetadata: {name: cellar}\n";
+/// As kubelets register them: with labels of the inventory, taints, and labels of their own.
+const NODES: &str = "\
+apiVersion: v1
+kind: Node
+metadata: {name: attic, labels: {theirs: stays}}
+spec: {taints: [{key: node.cloudprovider.kubernetes.io/uninitialized, effect: NoSchedule}]}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: cellar, labels: {example.net/gpu: intel}}
+";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_catalogue_and_a_users_own_settle() {
@@ -94,7 +106,10 @@ async fn the_catalogue_and_a_users_own_settle() {
     assert!(down < 300_000, "{down} bytes");
 
     drift_is_seen_and_mended(&w).await;
+    one_object_again(&w).await;
     nodes_keep_what_is_not_ours(&mut w).await;
+    a_definition_and_its_objects_change_together(&mut w).await;
+    a_renewed_certificate_stays(&w).await;
     what_the_api_refuses_blocks(&mut w).await;
     what_others_made_is_taken_over(&mut w).await;
     waiting_says_what_is_seen(&w).await;
@@ -122,9 +137,13 @@ async fn nodes_keep_what_is_not_ours(w: &mut World) {
         w.server.kubectl(&["get", "nodes", "-o", "jsonpath={range .items[*]}{.metadata.labels}{.spec.taints}{\"\\n\"}{end}"], "")
     };
     let seen = labels(w);
-    for what in
-        ["\"theirs\":\"stays\"", "node-role.kubernetes.io/control-plane", "not-ready", "\"example.net/gpu\":\"intel\"", "PreferNoSchedule"]
-    {
+    for what in [
+        "\"theirs\":\"stays\"",
+        "node-role.kubernetes.io/control-plane",
+        "uninitialized",
+        "\"example.net/gpu\":\"intel\"",
+        "PreferNoSchedule",
+    ] {
         assert!(seen.contains(what), "{what} not in {seen}");
     }
     w.cluster.nodes[0].workloads = true;
@@ -136,7 +155,7 @@ async fn nodes_keep_what_is_not_ours(w: &mut World) {
     assert!(changes.contains("-taint gpu=yes:PreferNoSchedule") && changes.contains("example.net/gpu"), "{changes}");
     w.run_until_settled().await;
     let seen = labels(w);
-    for what in ["\"theirs\":\"stays\"", "not-ready", "noisy"] {
+    for what in ["\"theirs\":\"stays\"", "uninitialized", "noisy"] {
         assert!(seen.contains(what), "{what} not in {seen}");
     }
     for what in ["intel", "PreferNoSchedule", "homectl.io"] {
@@ -144,9 +163,46 @@ async fn nodes_keep_what_is_not_ours(w: &mut World) {
     }
 }
 
+async fn a_definition_and_its_objects_change_together(w: &mut World) {
+    let both = include_str!("media.yaml")
+        .replace("                path: {type: string}\n", "                path: {type: string}\n                year: {type: integer}\n")
+        .replace("  path: /films\n", "  path: /films\n  year: 1927\n");
+    w.cluster.addons.pop();
+    w.cluster.addons.push(own("media", &both));
+    let changes = w.changes().await;
+    assert!(changes.len() == 2 && changes[1].starts_with("~ object:example.net/v1:Library:media/films (fields differ)"), "{changes:#?}");
+    w.run_until_settled().await;
+    w.cluster.addons.pop();
+    w.cluster.addons.push(own("media", include_str!("media.yaml")));
+    let changes = w.changes().await;
+    assert!(changes.iter().any(|l| l.contains("-  year: 1927") || l.contains("spec.year: dropped")), "{changes:#?}");
+    w.run_until_settled().await;
+}
+
+async fn a_renewed_certificate_stays(w: &World) {
+    let spec = leaves(&w.cluster).into_iter().find(|l| l.name == "metrics-server").unwrap().spec;
+    let renewed = issue(&w.secrets.cluster_ca, &spec, now()).unwrap();
+    let foreign = issue(&w.secrets.etcd_ca, &spec, now()).unwrap();
+    let put = |pair: &Pair| {
+        let encoded = |text: &str| data_encoding::BASE64.encode(text.as_bytes());
+        let data = serde_json::json!({"data": {"tls.crt": encoded(&pair.cert), "tls.key": encoded(pair.key.expose())}});
+        w.server.kubectl(&["-n", "kube-system", "patch", "secret/metrics-server-serving", "-p", &data.to_string()], "");
+    };
+    put(&renewed);
+    assert_eq!(w.changes().await, Vec::<String>::new(), "the cluster renews its own");
+    w.server.kubectl(&["-n", "kube-system", "label", "secret/metrics-server-serving", "homectl.io/addon=x", "--overwrite"], "");
+    w.run_until_settled().await;
+    let live = w.server.kubectl(&["-n", "kube-system", "get", "secret/metrics-server-serving", "-o", "jsonpath={.data.tls\\.crt}"], "");
+    assert_eq!(live, data_encoding::BASE64.encode(renewed.cert.as_bytes()), "nor is it put back with something else");
+    put(&foreign);
+    assert_eq!(w.changes().await.len(), 1);
+    w.run_until_settled().await;
+}
+
 async fn what_the_api_refuses_blocks(w: &mut World) {
     let selector = include_str!("media.yaml").replace("matchLabels: {app: player}\n  template", "matchLabels: {app: other}\n  template");
     let misspelt = include_str!("media.yaml").replace("path: /films", "pathh: /films").replace("containerPort: 8096", "containerPrt: 8096");
+    let misspelt = misspelt + "---\napiVersion: v1\nkind: Service\nmetadata: {name: new, namespace: media}\nspec: {prots: []}\n";
     let good = w.cluster.addons.pop().unwrap();
     w.cluster.addons.push(own("media", &selector));
     let changes = w.changes().await.join("\n");
@@ -156,6 +212,7 @@ async fn what_the_api_refuses_blocks(w: &mut World) {
     let changes = w.changes().await.join("\n");
     assert!(changes.contains("x object:apps/v1:Deployment:media/player") && changes.contains("containerPrt"), "{changes}");
     assert!(changes.contains("x object:example.net/v1:Library:media/films") && changes.contains("pathh"), "{changes}");
+    assert!(changes.contains("x object:v1:Service:media/new") && changes.contains("prots"), "{changes}");
     w.cluster.addons.pop();
     w.cluster.addons.push(good);
     assert_eq!(w.changes().await, Vec::<String>::new(), "asking changed nothing");
@@ -174,7 +231,7 @@ async fn waiting_says_what_is_seen(w: &World) {
     let deployment = Condition::DeploymentAvailable { namespace: "kube-system".into(), name: "coredns".into() };
     let service = Condition::ApiServiceAvailable { name: "v1beta1.metrics.k8s.io".into() };
     let established = Condition::CrdEstablished { name: "libraries.example.net".into() };
-    let seen = w.api.wait(&[deployment.clone(), service, established], Duration::from_secs(20), &mut |_| ()).await.unwrap_err();
+    let seen = w.api.wait(&[deployment.clone(), service, established], Duration::from_secs(4), &mut |_| ()).await.unwrap_err();
     let text = format!("{seen:?}");
     assert_eq!(seen.len(), 2, "the definition is served: {text}");
     assert!(text.contains("0 of 2 pods available"), "{text}");
@@ -227,15 +284,16 @@ async fn dropped_add_ons_are_pruned(w: &mut World) {
     assert!(left.contains("deployment.apps/coredns"), "{left}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_object_again() {
-    let Some(w) = World::start(&["attic"]).await else { return };
-    let object = |text: &str| -> Object {
-        let mut c = w.cluster.clone();
-        c.addons = vec![own("x", text)];
-        homectl::addons::bundles(&c, &w.secrets, &homectl::addons::Memory::new()).unwrap().pop().unwrap().objects.remove(0)
-    };
-    let map = object("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: v}\n");
+/// The one object of an add-on.
+fn object(w: &World, text: &str) -> Object {
+    let mut cluster = w.cluster.clone();
+    cluster.addons = vec![own("x", text)];
+    let all = bundles(&cluster, &w.secrets, &Memory::new()).unwrap();
+    all.into_iter().find(|b| b.name == "x").unwrap().objects.remove(0)
+}
+
+async fn one_object_again(w: &World) {
+    let map = object(w, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: v}\n");
     let gone = Object { present: false, ..map.clone() };
     assert_eq!(look(&w.api, &[&map]).await[&map.addr()], Seen::Object(None));
     apply(&w.api, &map, true).await.unwrap();
@@ -246,7 +304,7 @@ async fn one_object_again() {
     apply(&w.api, &gone, false).await.unwrap();
     apply(&w.api, &gone, false).await.unwrap();
 
-    let lost = object("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: nowhere}\n");
+    let lost = object(w, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: nowhere}\n");
     let e = apply(&w.api, &lost, true).await.unwrap_err().to_string();
     assert!(e.contains("ConfigMap nowhere/a (add-on x) was not applied") && e.contains("help: add a Namespace nowhere"), "{e}");
 }

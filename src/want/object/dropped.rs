@@ -27,6 +27,14 @@ pub(super) fn paths(wanted: &Value, live: &Value) -> Vec<String> {
     found
 }
 
+/// Labels that our last apply set, that `wanted` does not have, and that are still there.
+pub(super) fn labels(wanted: &Value, live: &Value) -> Vec<String> {
+    let fields = ours(live).map(|f| &f["f:metadata"]["f:labels"]).and_then(Value::as_object);
+    let keys = fields.into_iter().flatten().filter_map(|(key, _)| key.strip_prefix("f:"));
+    let there = |object: &Value, key: &str| object["metadata"]["labels"].get(key).is_some();
+    keys.filter(|key| there(live, key) && !there(wanted, key)).map(str::to_owned).collect()
+}
+
 fn walk(fields: &Value, wanted: &Value, path: &str, found: &mut Vec<String>) {
     for (key, below) in fields.as_object().into_iter().flatten() {
         let (kind, rest) = key.split_once(':').unwrap_or((key.as_str(), ""));

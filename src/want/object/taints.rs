@@ -1,7 +1,10 @@
-//! Taints of a node. The list is one field that homectl shares with the node lifecycle controller and with people, so
-//! only our own entries are looked after: the ones wanted, and the ones that an annotation remembers from last time.
+//! What server-side apply cannot do for a node. Its list of taints is one field that homectl shares with the node
+//! lifecycle controller and with people, so only our own entries are looked after: the ones wanted, and the ones that an
+//! annotation remembers from last time. Its labels are the kubelet's as well, from when it registered, so that giving
+//! one up does not remove it.
 
-use serde_json::Value;
+use super::dropped;
+use serde_json::{Map, Value, json};
 
 /// Annotation on a Node: the taints homectl set, as JSON.
 pub const TAINTS: &str = "homectl.io/taints";
@@ -29,8 +32,7 @@ fn shown(taint: &Value) -> String {
 
 /// The node's list of taints as it should be: ours as the manifest says, ours of last time that are no longer wanted
 /// gone, everybody else's as they are. `None` where that is what it is.
-#[must_use]
-pub fn merged(manifest: &Value, live: &Value) -> Option<Vec<Value>> {
+fn merged(manifest: &Value, live: &Value) -> Option<Vec<Value>> {
     let (wanted, before) = (remembered(manifest), remembered(live));
     let now: Vec<Value> = live["spec"]["taints"].as_array().cloned().unwrap_or_default();
     let mut list: Vec<Value> = Vec::new();
@@ -44,6 +46,22 @@ pub fn merged(manifest: &Value, live: &Value) -> Option<Vec<Value>> {
     let missing = wanted.into_iter().filter(|w| !now.iter().any(|t| same(t, w)));
     list.extend(missing);
     (list != now).then_some(list)
+}
+
+/// A merge patch that puts our taints right and removes labels we once gave, for the version of the node that was
+/// read; `None` where there is nothing to do.
+#[must_use]
+pub fn node_patch(manifest: &Value, live: &Value) -> Option<Value> {
+    let labels: Map<String, Value> = dropped::labels(manifest, live).into_iter().map(|key| (key, Value::Null)).collect();
+    let taints = merged(manifest, live);
+    if labels.is_empty() && taints.is_none() {
+        return None;
+    }
+    let mut patch = json!({"metadata": {"resourceVersion": live["metadata"]["resourceVersion"], "labels": labels}});
+    if let Some(taints) = taints {
+        patch["spec"] = json!({"taints": taints});
+    }
+    Some(patch)
 }
 
 /// What [`merged`] would change, as lines.
@@ -62,6 +80,17 @@ pub(super) fn differences(manifest: &Value, live: &Value) -> Vec<String> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn labels_that_the_kubelet_gave_as_well_go_too() {
+        let ours = json!([{"manager": "homectl", "operation": "Apply", "fieldsV1":
+            {"f:metadata": {"f:labels": {"f:gpu": {}, "f:role": {}, "f:gone": {}}}}}]);
+        let live = json!({"kind": "Node", "metadata": {"resourceVersion": "7", "managedFields": ours, "labels": {"gpu": "a", "role": "", "os": "linux"}}});
+        let wanted = json!({"kind": "Node", "metadata": {"labels": {"role": ""}}});
+        assert_eq!(node_patch(&wanted, &live), Some(json!({"metadata": {"resourceVersion": "7", "labels": {"gpu": null}}})));
+        let wanted = json!({"kind": "Node", "metadata": {"labels": {"role": "", "gpu": "b"}}});
+        assert_eq!(node_patch(&wanted, &live), None);
+    }
 
     fn node(remembered: &str, taints: &Value) -> Value {
         json!({"kind": "Node", "metadata": {"annotations": {TAINTS: remembered}}, "spec": {"taints": taints}})

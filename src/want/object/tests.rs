@@ -10,6 +10,7 @@ fn object(kind: &str, manifest: Value) -> Object {
         name: "b".into(),
         manifest,
         present: true,
+        certificate: None,
     }
 }
 
