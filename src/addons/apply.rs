@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 /// For a kind to be served after its definition was applied.
 const SERVED: Duration = Duration::from_secs(30);
 /// For a node to register.
-const REGISTERED: Duration = Duration::from_secs(120);
+const REGISTERED: Duration = Duration::from_mins(2);
 /// For a webhook of another object to come up: its pods may have been applied a moment ago.
-const WEBHOOK: Duration = Duration::from_secs(180);
+const WEBHOOK: Duration = Duration::from_mins(3);
 /// For a deleted object to be gone.
-const GONE: Duration = Duration::from_secs(120);
+const GONE: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(500);
 
 /// Applies an object server-side, or deletes it; safe to repeat. A custom resource's definition is served, and a
@@ -148,7 +148,7 @@ fn explain(object: &Object, present: bool, e: &ApiError) -> Failure {
     let verb = if present { "applied" } else { "deleted" };
     let mut failure = Failure::failed(format!("{object} (add-on {}) was not {verb}", object.addon)).seen(e.to_string());
     if let ApiError::Status { causes, .. } = e {
-        failure = causes.iter().fold(failure, |f, cause| f.seen(cause));
+        failure = causes.iter().fold(failure, Failure::seen);
     }
     match help(object, e) {
         Some(help) => failure.help(help),

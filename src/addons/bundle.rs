@@ -102,8 +102,7 @@ fn of_addon(cluster: &Cluster, secrets: &Secrets, addon: &Addon, sources: &[Sour
         }
         AddonSource::Manifests(_) => {
             let own = sources.iter().filter(|s| s.addon.name == addon.name);
-            let parts: Vec<Vec<Object>> =
-                own.map(|s| manifest::file(&addon.name, &s.file, s.docs.clone(), custom)).collect::<Result<_>>()?;
+            let parts: Vec<Vec<Object>> = own.map(|s| manifest::file(&addon.name, &s.file, &s.docs, custom)).collect::<Result<_>>()?;
             ("manifests of the inventory".to_owned(), parts.concat())
         }
     };

@@ -12,6 +12,7 @@ use crate::want::{Object, Seen, Verdict, Want, is_ours};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 const DEFINITION: &str = "CustomResourceDefinition";
 /// Requests at a time.
@@ -114,10 +115,8 @@ impl Lists {
     async fn read(api: &Api, objects: &[&Object], memory: &Memory) -> Result<Self, ApiError> {
         let mut resources = BTreeMap::new();
         for object in objects {
-            let key = (object.api_version.clone(), object.kind.clone());
-            if !resources.contains_key(&key) {
-                let resource = api.resource(&object.api_version, &object.kind).await?;
-                resources.insert(key, resource);
+            if let Entry::Vacant(entry) = resources.entry((object.api_version.clone(), object.kind.clone())) {
+                entry.insert(api.resource(&object.api_version, &object.kind).await?);
             }
         }
         let mut all: Vec<Resource> = resources.values().flatten().cloned().collect();
@@ -161,7 +160,7 @@ async fn list(api: &Api, resource: Resource) -> Result<(Resource, Vec<Value>), A
 }
 
 /// Whether a labelled object is really ours and still there. Controllers copy labels (a Service's to its
-/// EndpointSlices, a DaemonSet's to its revisions): those have an owner and were never applied by us.
+/// `EndpointSlices`, a `DaemonSet`'s to its revisions): those have an owner and were never applied by us.
 fn prunable(live: &Value) -> bool {
     let owner = live["metadata"]["ownerReferences"].as_array().is_some_and(|o| !o.is_empty());
     let builtin = live["kind"] == "Namespace" && live["metadata"]["name"].as_str().is_some_and(|n| BUILTIN_NAMESPACES.contains(&n));

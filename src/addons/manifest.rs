@@ -15,7 +15,7 @@ const SERVERS: [&str; 6] = ["managedFields", "resourceVersion", "generation", "u
 pub(super) fn catalogue(addon: &str, yaml: &str) -> Result<Vec<Object>> {
     let read = || -> Result<Vec<Object>> {
         let docs = documents(addon, yaml)?;
-        docs.into_iter().map(|d| object(addon, addon, d, &[])).collect::<Result<Vec<Vec<_>>>>().map(|v| v.concat())
+        docs.iter().map(|d| object(addon, addon, d, &[])).collect::<Result<Vec<Vec<_>>>>().map(|v| v.concat())
     };
     read().map_err(|e| Failure::bug(format!("the catalogue's {addon} does not render to objects")).seen(e.to_string()))
 }
@@ -24,12 +24,12 @@ pub(super) fn catalogue(addon: &str, yaml: &str) -> Result<Vec<Object>> {
 ///
 /// # Errors
 /// Names file, document and line of what is wrong.
-pub(super) fn file(addon: &str, file: &str, docs: Vec<Document>, custom: &[Resource]) -> Result<Vec<Object>> {
-    docs.into_iter().map(|d| object(addon, file, d, custom)).collect::<Result<Vec<Vec<_>>>>().map(|v| v.concat())
+pub(super) fn file(addon: &str, file: &str, docs: &[Document], custom: &[Resource]) -> Result<Vec<Object>> {
+    docs.iter().map(|d| object(addon, file, d, custom)).collect::<Result<Vec<Vec<_>>>>().map(|v| v.concat())
 }
 
 /// One document: an object, or a list of them.
-fn object(addon: &str, file: &str, doc: Document, custom: &[Resource]) -> Result<Vec<Object>> {
+fn object(addon: &str, file: &str, doc: &Document, custom: &[Resource]) -> Result<Vec<Object>> {
     let at = |what: &str| {
         Failure::new(exit::INVENTORY, format!("{file}, document {}, line {}: {what}", doc.index, doc.line))
             .help("an object needs apiVersion, kind and metadata.name")
@@ -46,7 +46,7 @@ fn opened(mut value: Value) -> Vec<Value> {
     let Some(item_kind) = value["kind"].as_str().and_then(|k| k.strip_suffix("List")).map(str::to_owned) else { return vec![value] };
     let version = value["apiVersion"].clone();
     // A custom kind may be called so and have no items.
-    let Some(items) = value["items"].as_array_mut().map(std::mem::take) else { return vec![value] };
+    let Some(items) = value.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take) else { return vec![value] };
     let named = |mut item: Value| {
         if !item_kind.is_empty() && item["kind"].is_null() && item.is_object() {
             item["kind"] = item_kind.clone().into();
@@ -162,7 +162,7 @@ mod tests {
     use serde_json::json;
 
     fn read(text: &str) -> Result<Vec<Object>> {
-        file("media", "media/a.yaml", documents("media/a.yaml", text)?, &[])
+        file("media", "media/a.yaml", &documents("media/a.yaml", text)?, &[])
     }
 
     fn addrs(text: &str) -> Vec<String> {
@@ -202,7 +202,7 @@ mod tests {
         let custom =
             [Resource { group: "x.io".into(), version: "v1".into(), kind: "Thing".into(), plural: "things".into(), namespaced: true }];
         let docs = documents("a", "apiVersion: x.io/v1\nkind: Thing\nmetadata: {name: a}\n").unwrap();
-        assert_eq!(file("m", "a", docs, &custom).unwrap()[0].namespace, "default");
+        assert_eq!(file("m", "a", &docs, &custom).unwrap()[0].namespace, "default");
     }
 
     #[test]

@@ -5,19 +5,19 @@ use serde_json::Value;
 
 /// One document of a file.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Document {
+pub(super) struct Document {
     /// 1-based; empty documents count.
-    pub index: usize,
+    pub(super) index: usize,
     /// 1-based line on which it begins.
-    pub line: usize,
-    pub value: Value,
+    pub(super) line: usize,
+    pub(super) value: Value,
 }
 
 /// Reads every document of `text`; empty ones are left out. Octal numbers and `on`/`off` are read as kubectl reads them.
 ///
 /// # Errors
 /// Names file, document and line of what cannot be read.
-pub fn documents(file: &str, text: &str) -> Result<Vec<Document>> {
+pub(super) fn documents(file: &str, text: &str) -> Result<Vec<Document>> {
     let options = || {
         serde_saphyr::options! {
             legacy_octal_numbers: true,

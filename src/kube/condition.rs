@@ -7,9 +7,9 @@ use std::fmt;
 pub enum Condition {
     /// A Deployment has its minimum of available pods, of its current template.
     DeploymentAvailable { namespace: String, name: String },
-    /// Every pod of a DaemonSet is ready and of its current template.
+    /// Every pod of a `DaemonSet` is ready and of its current template.
     DaemonSetReady { namespace: String, name: String },
-    /// Every replica of a StatefulSet is ready.
+    /// Every replica of a `StatefulSet` is ready.
     StatefulSetReady { namespace: String, name: String },
     /// An aggregated API answers.
     ApiServiceAvailable { name: String },

@@ -47,7 +47,7 @@ impl Api {
                     item
                 }));
             }
-            next = page["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
+            page["metadata"]["continue"].as_str().unwrap_or_default().clone_into(&mut next);
             if next.is_empty() {
                 return Ok(all);
             }
@@ -75,11 +75,9 @@ impl Api {
     }
 
     async fn ssa(&self, resource: &Resource, object: &Value, more: &str) -> Result<Value, ApiError> {
-        let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-        let path = format!(
-            "{}?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict{more}",
-            resource.path(&text(&object["metadata"]["namespace"]), &text(&object["metadata"]["name"]))
-        );
+        let part = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+        let object_path = resource.path(part("namespace"), part("name"));
+        let path = format!("{object_path}?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict{more}");
         // JSON is YAML.
         let body = Some(("application/apply-patch+yaml", object.to_string().into_bytes()));
         self.json(&Call { method: Method::PATCH, body, ..Call::get(&path) }).await
@@ -88,9 +86,9 @@ impl Api {
     /// A JSON merge patch as `homectl`. With `metadata.resourceVersion` in it, it fails with a conflict when somebody
     /// else was quicker.
     pub async fn merge_patch(&self, resource: &Resource, namespace: &str, name: &str, patch: &Value) -> Result<Value, ApiError> {
-        let path = format!("{}?fieldManager={FIELD_MANAGER}", resource.path(namespace, name));
+        let uri = format!("{}?fieldManager={FIELD_MANAGER}", resource.path(namespace, name));
         let body = Some(("application/merge-patch+json", patch.to_string().into_bytes()));
-        self.json(&Call { method: Method::PATCH, body, ..Call::get(&path) }).await
+        self.json(&Call { method: Method::PATCH, body, ..Call::get(&uri) }).await
     }
 
     /// Deletes an object; `false` where there was none. Deletion may still be under way when this returns.

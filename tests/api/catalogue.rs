@@ -13,7 +13,7 @@ fn all(cluster: &Cluster) -> Vec<Bundle> {
     bundles(cluster, &secrets(), &Memory::new()).unwrap()
 }
 
-/// Compares with a golden file; UPDATE_GOLDENS=1 writes it.
+/// Compares with a golden file; `UPDATE_GOLDENS=1` writes it.
 fn golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/addons").join(name);
     if std::env::var_os("UPDATE_GOLDENS").is_some() {

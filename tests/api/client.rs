@@ -7,6 +7,9 @@ use homectl::kube::{ApiError, Condition, Propagation, Resource};
 use serde_json::{Value, json};
 use std::net::TcpListener;
 
+/// What it is called, and how the server does it.
+type Trouble = (&'static str, fn() -> Answer);
+
 fn maps() -> Resource {
     Resource::builtin("v1", "ConfigMap").unwrap()
 }
@@ -65,7 +68,7 @@ async fn lists_are_read_page_by_page_and_items_say_what_they_are() {
 #[tokio::test]
 async fn what_passes_is_tried_again() {
     let secrets = secrets();
-    let table: [(&str, fn() -> Answer); 4] = [
+    let table: [Trouble; 4] = [
         ("too many requests", || status(429, "TooManyRequests", "slow down")),
         ("starting", || status(503, "ServiceUnavailable", "not yet")),
         ("no status object", || Answer::Text(502, "bad gateway")),

@@ -10,16 +10,16 @@ use std::sync::{Arc, Mutex};
 
 /// What came in.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Request {
-    pub method: String,
+pub(crate) struct Request {
+    pub(crate) method: String,
     /// With its query.
-    pub path: String,
-    pub content_type: String,
-    pub body: String,
+    pub(crate) path: String,
+    pub(crate) content_type: String,
+    pub(crate) body: String,
 }
 
 /// What goes out.
-pub enum Answer {
+pub(crate) enum Answer {
     Json(u16, serde_json::Value),
     Text(u16, &'static str),
     /// The connection ends without an answer.
@@ -29,14 +29,14 @@ pub enum Answer {
 type Script = dyn Fn(&Request, usize) -> Answer + Send + Sync;
 
 /// The server; its requests so far.
-pub struct Fake {
-    pub port: u16,
+pub(crate) struct Fake {
+    pub(crate) port: u16,
     seen: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Fake {
     /// Starts one that answers with `script`, which is told how many requests came before.
-    pub fn start(secrets: &Secrets, script: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(secrets: &Secrets, script: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -50,12 +50,12 @@ impl Fake {
         Self { port, seen }
     }
 
-    pub fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.seen.lock().unwrap().clone()
     }
 
     /// `METHOD path` of each request.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.requests().iter().map(|r| format!("{} {}", r.method, r.path)).collect()
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// One control plane and, with `names` beyond the first, workers; the whole catalogue.
-pub fn cluster(names: &[&str]) -> Cluster {
+pub(crate) fn cluster(names: &[&str]) -> Cluster {
     let nodes = (1..).zip(names).map(|(number, name)| node(number, name, if number == 1 { Role::ControlPlane } else { Role::Worker }));
     Cluster {
         name: "home".into(),
@@ -34,7 +34,7 @@ pub fn cluster(names: &[&str]) -> Cluster {
     }
 }
 
-pub fn node(number: u16, name: &str, role: Role) -> Node {
+pub(crate) fn node(number: u16, name: &str, role: Role) -> Node {
     Node {
         name: name.into(),
         number,
@@ -62,18 +62,18 @@ pub fn node(number: u16, name: &str, role: Role) -> Node {
     }
 }
 
-pub fn catalogue(name: &str) -> Addon {
+pub(crate) fn catalogue(name: &str) -> Addon {
     Addon { name: name.into(), needs: Vec::new(), source: AddonSource::Catalogue }
 }
 
 /// An add-on of the user's own, of one file.
-pub fn own(name: &str, text: &str) -> Addon {
+pub(crate) fn own(name: &str, text: &str) -> Addon {
     let file = (PathBuf::from(format!("/home/user/{name}/all.yaml")), text.to_owned());
     Addon { name: name.into(), needs: Vec::new(), source: AddonSource::Manifests(vec![file]) }
 }
 
 /// Secrets with the leaves that add-ons and their client use.
-pub fn secrets() -> Secrets {
+pub(crate) fn secrets() -> Secrets {
     let cluster_ca = authority("kubernetes");
     let own = leaves(&cluster(&[])).into_iter().filter(|l| l.owner == CLUSTER);
     let pairs = own.map(|l| ((l.owner, l.name.to_owned()), issue(&cluster_ca, &l.spec, now()).unwrap())).collect();

@@ -4,7 +4,7 @@ use homectl::want::Object;
 use serde_json::Value;
 
 /// Everything wrong with an object; empty where nothing is.
-pub fn problems(object: &Object) -> Vec<String> {
+pub(crate) fn problems(object: &Object) -> Vec<String> {
     let mut found = Vec::new();
     let manifest = &object.manifest;
     match object.kind.as_str() {

@@ -5,25 +5,25 @@ use homectl::secrets::{Authority, Pair};
 
 /// Names and groups of a leaf.
 #[derive(Default)]
-pub struct Leaf<'a> {
-    pub name: &'a str,
-    pub group: &'a str,
-    pub dns: &'a [&'a str],
-    pub ips: &'a [&'a str],
-    pub server: bool,
+pub(crate) struct Leaf<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) group: &'a str,
+    pub(crate) dns: &'a [&'a str],
+    pub(crate) ips: &'a [&'a str],
+    pub(crate) server: bool,
 }
 
-pub fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
 /// A new CA.
-pub fn authority(name: &str) -> Authority {
+pub(crate) fn authority(name: &str) -> Authority {
     make_authority(name, now()).unwrap()
 }
 
 /// A leaf of `ca`.
-pub fn leaf(ca: &Authority, leaf: &Leaf) -> Pair {
+pub(crate) fn leaf(ca: &Authority, leaf: &Leaf) -> Pair {
     let spec = LeafSpec {
         ca: Ca::Cluster,
         common_name: leaf.name.into(),

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A host whose tunnels are plain connections from here.
-pub struct Loopback;
+pub(crate) struct Loopback;
 
 impl Remote for Loopback {
     fn run<'a>(&'a self, _: &'a str, _: &'a mut (dyn FnMut(Line<'_>) + Send)) -> BoxFuture<'a, Result<Reply, RemoteError>> {
@@ -43,7 +43,7 @@ impl Remote for Loopback {
 }
 
 /// A client of what listens on these ports of the loopback.
-pub fn client(ports: &[u16], secrets: &Secrets) -> Api {
+pub(crate) fn client(ports: &[u16], secrets: &Secrets) -> Api {
     let connection: Connection = Arc::new(Loopback);
     let targets: Vec<Target> = ports
         .iter()
@@ -70,8 +70,8 @@ fn programs() -> Option<(PathBuf, PathBuf)> {
 }
 
 /// What runs, and where. Everything ends when it is dropped.
-pub struct Server {
-    pub port: u16,
+pub(crate) struct Server {
+    pub(crate) port: u16,
     kubernetes: PathBuf,
     dir: TempDir,
     children: Vec<Child>,
@@ -80,7 +80,7 @@ pub struct Server {
 impl Server {
     /// Starts everything; `None`, loudly, where the programs are not there.
     #[expect(clippy::print_stderr, reason = "a test that tests nothing must say so")]
-    pub fn start(secrets: &Secrets) -> Option<Self> {
+    pub(crate) fn start(secrets: &Secrets) -> Option<Self> {
         let Some((kubernetes, etcd)) = programs() else {
             eprintln!(
                 "\n*** SKIPPED: no kube-apiserver and etcd below ~/.cache/homectl/lab/bin; `tests/lab/lab artifacts` builds them ***\n"
@@ -116,8 +116,8 @@ impl Server {
     }
 
     /// Waits until the API is ready.
-    pub async fn ready(&self, api: &Api) {
-        let end = Instant::now() + Duration::from_secs(120);
+    pub(crate) async fn ready(&self, api: &Api) {
+        let end = Instant::now() + Duration::from_mins(2);
         while let Err(e) = api.ready().await {
             assert!(Instant::now() < end, "the API does not come up: {e}\n{}", self.log("kube-apiserver"));
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -125,7 +125,7 @@ impl Server {
     }
 
     /// Runs kubectl and returns what it printed.
-    pub fn kubectl(&self, args: &[&str], input: &str) -> String {
+    pub(crate) fn kubectl(&self, args: &[&str], input: &str) -> String {
         use std::io::Write as _;
         let mut child = Command::new(self.kubernetes.join("kubectl"))
             .arg(format!("--kubeconfig={}", self.path("kubeconfig")))
