@@ -184,6 +184,13 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn ssh_is_asked() {
+        let said = ask_ssh("homectl-test.invalid").await.expect("this test needs ssh: install openssh-client");
+        assert_eq!((said.host.as_str(), said.port), ("homectl-test.invalid", 22));
+        assert!(ask_ssh("a b").await.is_err() || !said.user.is_empty());
+    }
+
     #[test]
     fn what_ssh_says_fills_only_gaps() {
         let home = tempfile::TempDir::new().unwrap();

@@ -13,7 +13,11 @@ use russh::keys::agent::client::AgentClient;
 use russh::keys::{Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::UnixStream;
+
+/// How long the agent may take to list its keys.
+const AGENT: Duration = Duration::from_secs(5);
 
 /// One key to offer.
 enum Offer {
@@ -71,10 +75,13 @@ impl Keys {
     async fn held(&mut self) -> Vec<AgentIdentity> {
         let Some(socket) = self.agent.clone() else { return Vec::new() };
         let asked = async { AgentClient::connect_uds(socket).await?.request_identities().await };
-        asked.await.unwrap_or_else(|e| {
-            self.notes.push(format!("the agent does not answer: {e}"));
-            Vec::new()
-        })
+        let why = match tokio::time::timeout(AGENT, asked).await {
+            Ok(Ok(identities)) => return identities,
+            Ok(Err(e)) => e.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        self.notes.push(format!("the agent cannot be asked: {why}"));
+        Vec::new()
     }
 
     fn push(&mut self, offer: Offer) {

@@ -4,7 +4,6 @@ use super::link::{Dialer, Link};
 use super::pipe::Pipe;
 use super::{Ask, RemoteError, node};
 use bytes::BytesMut;
-use std::future::Future;
 use std::time::Duration;
 
 /// How long each part of the way may take; sudo on a machine without DNS takes ten seconds by itself.
@@ -48,11 +47,12 @@ enum Heard {
 impl Way<'_> {
     /// Sends `way`, and follows it.
     pub(super) async fn go(mut self, way: String, password: &Ask) -> Result<(Pipe, String), RemoteError> {
-        self.pipe.send(way + self.program).await?;
+        // A login that ends before it read this has something to say: it is heard below.
+        let _ = self.pipe.send(way + self.program).await;
         let mut by = None;
         let mut words = Words::default();
         loop {
-            match patient(self.heard(), &words).await? {
+            match self.patient(&words).await? {
                 Some(Heard::Program(first)) => return Ok((self.pipe, first)),
                 Some(Heard::Way(word)) if word == "refused" => {
                     return match refusal(by.as_deref(), self.user, &words) {
@@ -82,7 +82,7 @@ impl Way<'_> {
         let mut words = Words::default();
         let mut sent = false;
         loop {
-            match patient(self.heard(), &words).await? {
+            match self.patient(&words).await? {
                 Some(Heard::Program(first)) => return Ok((self.pipe, first)),
                 Some(Heard::Asked) if sent => return Err(wrong_password(self.user)),
                 Some(Heard::Asked) => {
@@ -104,6 +104,16 @@ impl Way<'_> {
         }
     }
 
+    /// What is heard next, unless it takes too long; `words` are what was heard so far.
+    async fn patient(&mut self, words: &Words) -> Result<Option<Heard>, RemoteError> {
+        if let Ok(heard) = tokio::time::timeout(PATIENCE, self.heard()).await {
+            return Ok(heard);
+        }
+        // A question that is not ours (a second factor, a login script) has no newline.
+        let last = [words.text(), self.pipe.receiver.unfinished()].join(" ").trim().to_owned();
+        Err(RemoteError::Timeout { seconds: PATIENCE.as_secs(), last })
+    }
+
     /// The next line or prompt; `None` at the end.
     async fn heard(&mut self) -> Option<Heard> {
         let (asked, taken) = (format!("{}?", self.prompt), format!("{}+", self.prompt));
@@ -121,11 +131,6 @@ impl Way<'_> {
             Heard::Noise(line.trim().to_owned())
         })
     }
-}
-
-async fn patient<T>(what: impl Future<Output = T>, words: &Words) -> Result<T, RemoteError> {
-    let late = |_| RemoteError::Timeout { seconds: PATIENCE.as_secs(), last: words.text() };
-    tokio::time::timeout(PATIENCE, what).await.map_err(late)
 }
 
 /// The last few lines that somebody said.

@@ -2,12 +2,16 @@
 umask 077
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 exec 2>&1 9>>@LOCK@ || exit 1
-if ! flock -n 9; then
-  printf '\n@TOKEN@ held by '
-  read -r id who <@LOCK@
-  printf '%s\n' "$who"
-  exit
-fi
+flock -n 9
+case $? in
+  0) ;;
+  1)
+    read -r id who <@LOCK@
+    printf '\n@TOKEN@ held by %s\n' "$who"
+    exit
+    ;;
+  *) exit 1 ;;
+esac
 printf '%s %s since %s\n' @ID@ @WHO@ "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >@LOCK@
 printf '\n@TOKEN@ locked\n'
 while [ "$(timeout @PATIENCE@ head -c 2 9>&-)" = + ]; do

@@ -1,0 +1,8 @@
+//! The SSH transport against OpenSSH's own server on the loopback interface, each test with a server, keys and
+//! a `/run` of its own. It needs `sshd` and root; without them it fails and says so.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail as tests do")]
+
+mod login;
+mod measure;
+mod server;
+mod work;
