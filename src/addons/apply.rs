@@ -1,6 +1,7 @@
 //! One change of a plan, done in the API.
 
 use super::look::{clock, namespace};
+use super::memory::{self, INVENTORY};
 use crate::error::{Failure, Result};
 use crate::kube::{Api, ApiError, Condition, Propagation, Resource};
 use crate::want::{Object, node_patch};
@@ -73,13 +74,14 @@ async fn served(api: &Api, object: &Object) -> Result<Resource, ApiError> {
     }
 }
 
-/// The manifest as it is to be applied now: a certificate that was renewed since the plan is kept.
+/// The manifest as it is to be applied now: a certificate that was renewed since the plan is kept, and so is what the
+/// API remembers.
 async fn current(api: &Api, object: &Object, resource: &Resource) -> Result<Value, ApiError> {
-    if object.certificate.is_none() {
+    if object.certificate.is_none() && object.name != INVENTORY {
         return Ok(object.manifest.clone());
     }
     let live = api.get(resource, namespace(resource, object), &object.name).await?.unwrap_or_default();
-    Ok(object.renewed(&live, clock()).manifest)
+    Ok(memory::merged(object, &live).unwrap_or_else(|| object.renewed(&live, clock()).manifest))
 }
 
 /// Does on a node, once it has registered, what an apply cannot. The patch holds the version that was read, so a change

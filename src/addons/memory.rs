@@ -6,7 +6,7 @@
 use super::{BOOTSTRAP, manifest};
 use crate::kube::{Api, ApiError, Resource, split};
 use crate::want::Object;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -56,11 +56,21 @@ pub(super) fn object(memory: &Memory) -> Object {
     manifest::stamp(BOOTSTRAP, "v1", "ConfigMap", NAMESPACE, INVENTORY, value)
 }
 
+/// The ConfigMap as it is to be applied over `live`: a plan that was made while the API was away knows only the kinds of
+/// today.
+pub(super) fn merged(object: &Object, live: &Value) -> Option<Value> {
+    let ours = object.kind == "ConfigMap" && object.name == INVENTORY && object.namespace == NAMESPACE;
+    ours.then(|| self::object(&kinds(live).into_iter().chain(kinds(&object.manifest)).collect()).manifest)
+}
+
+fn kinds(map: &Value) -> Memory {
+    map["data"]["kinds"].as_str().unwrap_or_default().lines().filter_map(Kind::parse).collect()
+}
+
 /// What the API remembers; nothing on a new cluster.
 pub(super) async fn recall(api: &Api) -> Result<Memory, ApiError> {
     let Some(maps) = Resource::builtin("v1", "ConfigMap") else { return Ok(Memory::new()) };
-    let live = api.get(&maps, NAMESPACE, INVENTORY).await?.unwrap_or_default();
-    Ok(live["data"]["kinds"].as_str().unwrap_or_default().lines().filter_map(Kind::parse).collect())
+    Ok(kinds(&api.get(&maps, NAMESPACE, INVENTORY).await?.unwrap_or_default()))
 }
 
 #[cfg(test)]

@@ -32,13 +32,15 @@ pub(super) fn kubelet_step(node: &Node) -> StepId {
 }
 
 /// One step a bundle, in order, and `prune` where `owned` has objects that nobody wants any more. Objects of all add-ons
-/// are applied before any is waited for, except where one `needs` another.
+/// are applied before any is waited for, except where one `needs` another. A node that is not `on` (by name) has no step:
+/// nobody would start the kubelet that registers it.
 ///
 /// # Errors
 /// As [`bundles`].
-pub fn steps(cluster: &Cluster, secrets: &Secrets, owned: &Owned) -> Result<Vec<Step>> {
+pub fn steps(cluster: &Cluster, secrets: &Secrets, owned: &Owned, on: &dyn Fn(&str) -> bool) -> Result<Vec<Step>> {
     let bundles = bundles(cluster, secrets, &owned.memory)?;
-    let mut all: Vec<Step> = bundles.iter().map(step).collect();
+    let off = |b: &Bundle| cluster.nodes.iter().any(|n| super::node::step_name(n) == b.name && !on(&n.name));
+    let mut all: Vec<Step> = bundles.iter().filter(|b| !off(b)).map(step).collect();
     let unwanted = unwanted(owned, &bundles);
     if !unwanted.is_empty() {
         all.push(Step {

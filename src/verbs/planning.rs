@@ -35,7 +35,7 @@ pub(super) async fn make(world: &World, fleet: &Fleet, mode: Mode, global: &Glob
     let mut all = steps;
     if mode == Mode::Present && global.limit.is_empty() {
         let survey = survey(world, fleet, &all, &observed).await?;
-        let api_steps = addons::steps(&world.cluster, &world.secrets, &survey.owned)?;
+        let api_steps = addons::steps(&world.cluster, &world.secrets, &survey.owned, &|node| fleet.facts.contains_key(node))?;
         for step in &api_steps {
             observed.insert(step.id.clone(), step.wants.iter().map(|w| of_object(w, &survey)).collect());
         }

@@ -68,7 +68,14 @@ fn steps_in_their_order() {
     let mut media = own("media", include_str!("media.yaml"));
     media.needs = vec!["local-storage".into()];
     cluster.addons.push(media);
-    golden("steps.txt", &listed(&steps(&cluster, &secrets(), &Owned::default()).unwrap()));
+    golden("steps.txt", &listed(&steps(&cluster, &secrets(), &Owned::default(), &|_| true).unwrap()));
+}
+
+#[test]
+fn a_node_that_is_off_has_no_step() {
+    let steps = steps(&cluster(&["attic", "cellar"]), &secrets(), &Owned::default(), &|node| node == "attic").unwrap();
+    let names: Vec<&str> = steps.iter().map(|s| s.id.name.as_str()).collect();
+    assert_eq!(names, ["bootstrap", "coredns", "local-storage", "metrics-server", "node-attic"]);
 }
 
 #[test]
@@ -139,7 +146,7 @@ fn mistakes_of_the_user_are_told() {
 #[test]
 fn no_secret_in_what_is_shown() {
     let (cluster, secrets) = (cluster(&["attic"]), secrets());
-    let all = steps(&cluster, &secrets, &Owned::default()).unwrap();
+    let all = steps(&cluster, &secrets, &Owned::default(), &|_| true).unwrap();
     let key = data_encoding::BASE64.encode(secrets.leaf("cluster", "metrics-server").unwrap().key.expose().as_bytes());
     let shown = format!("{all:?}{}", shown(&bundles(&cluster, &secrets, &Memory::new()).unwrap()));
     assert!(!shown.contains(&key) && !shown.contains("PRIVATE KEY"));

@@ -3,7 +3,7 @@
 use crate::fixture::{cluster, own, secrets};
 use crate::pki::now;
 use crate::server::{Server, client};
-use homectl::addons::{Memory, Survey, apply, bundles, look, steps, survey};
+use homectl::addons::{INVENTORY, Memory, Survey, apply, bundles, look, steps, survey};
 use homectl::cluster::{Cluster, Taint};
 use homectl::kube::{Api, Condition, Resource};
 use homectl::pki::{issue, leaves};
@@ -35,7 +35,7 @@ impl World {
     /// The plan: every want in the API with its verdict.
     async fn plan(&self) -> Vec<(Want, Verdict)> {
         let survey = self.survey().await;
-        let steps = steps(&self.cluster, &self.secrets, &survey.owned).unwrap();
+        let steps = steps(&self.cluster, &self.secrets, &survey.owned, &|_| true).unwrap();
         steps.into_iter().flat_map(|s| s.wants).map(|w| (w.clone(), w.diff(survey.of(&w.addr())))).collect()
     }
 
@@ -114,6 +114,7 @@ async fn the_catalogue_and_a_users_own_settle() {
     what_others_made_is_taken_over(&mut w).await;
     waiting_says_what_is_seen(&w).await;
     pods_pass_the_restricted_profile(&w).await;
+    what_was_remembered_is_not_forgotten(&w).await;
     dropped_add_ons_are_pruned(&mut w).await;
 }
 
@@ -262,6 +263,16 @@ async fn pods_pass_the_restricted_profile(w: &World) {
         judged += 1;
     }
     assert_eq!(judged, 3);
+}
+
+/// A plan made while the API was away knows nothing of kinds that earlier runs made.
+async fn what_was_remembered_is_not_forgotten(w: &World) {
+    let fewer = bundles(&cluster(&[]), &w.secrets, &Memory::new()).unwrap().remove(0).objects.remove(0);
+    assert_eq!(fewer.name, INVENTORY);
+    apply(&w.api, &fewer, true).await.unwrap();
+    let kinds = w.server.kubectl(&["-n", "kube-system", "get", "configmap", INVENTORY, "-o", "jsonpath={.data.kinds}"], "");
+    assert!(kinds.contains("Library.example.net") && kinds.contains("Deployment.apps"), "{kinds}");
+    assert_eq!(w.changes().await, Vec::<String>::new());
 }
 
 async fn dropped_add_ons_are_pruned(w: &mut World) {
