@@ -29,7 +29,8 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         Want::File(File::text(format!("/etc/systemd/system/{UNIT}"), unit()?).restarts(UNIT)),
         Want::Unit(Unit::running(UNIT)),
     ]);
-    let test = format!("systemctl is-active {UNIT} && nft list table ip kube-proxy >/dev/null");
+    let test =
+        format!("systemctl is-active {UNIT} && {{ nft list table ip kube-proxy >/dev/null 2>&1 || {{ echo 'no table yet'; exit 1; }}; }}");
     let ready = Ready { units: vec![UNIT.into()], ..Ready::node("kube-proxy has written its table", test) };
     Ok(Some(Step {
         id: ctx.id("kube-proxy"),
@@ -63,6 +64,6 @@ fn configuration(ctx: &Ctx) -> Result<String> {
 }
 
 fn unit() -> Result<String> {
-    let after = [overlay::UNIT, firewall::UNIT, api_proxy::UNIT].join(" ");
+    let after = [overlay::UNIT, firewall::UNIT, api_proxy::UNIT, api_proxy::GATE].join(" ");
     render("kube-proxy/kube-proxy.service.j2", context! { bin => programs::BIN, config => CONFIG, after })
 }

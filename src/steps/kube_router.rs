@@ -26,13 +26,15 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         // The service goes before what it would write again.
         wants = service.iter().rev().filter_map(Want::absent).chain([chains]).collect();
     }
-    let test = format!("systemctl is-active {UNIT} && iptables -w 5 -n -L KUBE-ROUTER-FORWARD >/dev/null");
+    let test = format!(
+        "systemctl is-active {UNIT} && {{ iptables -w 5 -n -L KUBE-ROUTER-FORWARD >/dev/null 2>&1 || {{ echo 'no chains yet'; exit 1; }}; }}"
+    );
     let ready = enforced.then(|| Ready { units: vec![UNIT.into()], ..Ready::node("kube-router has written its chains", test) });
     Ok(Some(Step { id: ctx.id("kube-router"), title: "network policies".into(), after: Vec::new(), wants, ready, rolling: None }))
 }
 
 fn unit(ctx: &Ctx) -> Result<String> {
-    let after = [overlay::UNIT, firewall::UNIT, api_proxy::UNIT].join(" ");
+    let after = [overlay::UNIT, firewall::UNIT, api_proxy::UNIT, api_proxy::GATE].join(" ");
     let services = ctx.cluster.network.services.to_string();
     render(
         "kube-router/kube-router.service.j2",

@@ -201,7 +201,7 @@ fn resolv_conf(ctx: &Ctx) -> Result<String> {
 
 fn unit(ctx: &Ctx) -> Result<String> {
     let hostname = (ctx.node.hostname == HostnamePolicy::Keep).then_some(ctx.node.name.as_str());
-    let after = [runtime::UNIT, overlay::UNIT, api_proxy::UNIT].join(" ");
+    let after = [runtime::UNIT, overlay::UNIT, api_proxy::UNIT, api_proxy::GATE].join(" ");
     let values = context! {
         bin => programs::BIN, config => CONFIG, kubeconfig => KUBECONFIG, labels => LABELS, address => ctx.node.overlay.to_string(), hostname, after,
     };
