@@ -73,6 +73,7 @@ impl Failure {
     }
 
     /// A failure that miette renders, with file, line and caret.
+    #[must_use]
     pub fn report(exit: u8, report: miette::Report) -> Self {
         let mut f = Self::new(exit, report.to_string());
         f.0.report = Some(report);

@@ -18,6 +18,7 @@ pub fn render(name: &str, values: minijinja::Value) -> Result<String> {
         .map_err(|e| Failure::bug(format!("template {name} does not render")).seen(format!("{e:#}")))
 }
 
+#[expect(clippy::expect_used, reason = "the generated loader: templates were parsed when they were embedded")]
 fn environment() -> &'static Environment<'static> {
     static ENV: OnceLock<Environment<'static>> = OnceLock::new();
     ENV.get_or_init(|| {

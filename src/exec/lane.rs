@@ -71,10 +71,7 @@ pub(super) async fn walk(cx: &Context<'_>, steps: &[&PlannedStep]) -> Tally {
 }
 
 fn install_of(change: Option<&crate::want::Change>) -> Option<&Program> {
-    match change.map(|c| &c.run) {
-        Some(Does::Install(program)) => Some(program),
-        _ => None,
-    }
+    if let Some(Does::Install(program)) = change.map(|c| &c.run) { Some(program) } else { None }
 }
 
 impl Walk<'_> {

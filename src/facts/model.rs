@@ -21,6 +21,7 @@ pub struct Foreign {
 }
 
 /// What is true of a host.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// `ID` of os-release (`debian`, `ubuntu`, …).

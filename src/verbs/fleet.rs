@@ -10,6 +10,7 @@ use crate::report::Reporter;
 use crate::secrets::SecretText;
 use crate::ssh::{self, Ask, ConnectSpec, Connection, RemoteError};
 use futures::future::join_all;
+use secrecy::ExposeSecret as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -82,7 +83,6 @@ async fn sudo_password(global: &Global, out: &Reporter) -> Result<Ask> {
     if !global.ask_sudo_password {
         return Ok(Ask::nobody());
     }
-    use secrecy::ExposeSecret as _;
     let password = SecretText::new(out.sudo_password().await?.expose_secret().to_owned());
     Ok(Ask::new(move |_| Some(password.clone())))
 }

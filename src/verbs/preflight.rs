@@ -60,7 +60,7 @@ fn platform(cluster: &Cluster, node: &Node, f: &Facts, found: &mut Findings) {
     }
     match f.arch {
         None => {
-            fail(Failure::failed(format!("its architecture {} has no upstream release", f.machine)).help("amd64 and arm64 are supported"))
+            fail(Failure::failed(format!("its architecture {} has no upstream release", f.machine)).help("amd64 and arm64 are supported"));
         }
         Some(arch) => {
             let lacking: Vec<&str> =

@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 /// The API server's port on every control plane.
 const PORT: u16 = 6443;
 /// How long an API that a run has just built may take until it answers through a tunnel.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A client for the API of `cluster` through the sessions of its control planes.
 pub(super) fn client(cluster: &Cluster, secrets: &Secrets, hosts: &BTreeMap<String, Connection>) -> Result<Api> {

@@ -77,7 +77,7 @@ impl World {
         Ok(Self { inventory, lock, cluster, secrets: prepared.secrets, identity: prepared.identity, now })
     }
 
-    /// The known_hosts file beside the inventory.
+    /// The `known_hosts` file beside the inventory.
     pub(super) fn known_hosts(&self) -> PathBuf {
         self.inventory.path.with_extension("known_hosts")
     }

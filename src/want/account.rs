@@ -21,8 +21,8 @@ impl Account {
         format!("user:{}", self.name)
     }
 
-    pub(super) fn absent(&self) -> Option<Want> {
-        Some(Want::Account(Self { present: false, ..self.clone() }))
+    pub(super) fn absent(&self) -> Want {
+        Want::Account(Self { present: false, ..self.clone() })
     }
 
     pub(super) fn diff(&self, seen: &Seen) -> Verdict {

@@ -50,8 +50,8 @@ impl Dir {
         format!("dir:{}", self.path)
     }
 
-    pub(super) fn absent(&self) -> Option<Want> {
-        Some(Want::Dir(Self { present: false, ..self.clone() }))
+    pub(super) fn absent(&self) -> Want {
+        Want::Dir(Self { present: false, ..self.clone() })
     }
 
     pub(super) fn diff(&self, seen: &Seen) -> Verdict {

@@ -105,8 +105,8 @@ impl File {
         format!("file:{}", self.path)
     }
 
-    pub(super) fn absent(&self) -> Option<Want> {
-        Some(Want::File(Self { body: None, notify: Vec::new(), seed: false, ..self.clone() }))
+    pub(super) fn absent(&self) -> Want {
+        Want::File(Self { body: None, notify: Vec::new(), seed: false, ..self.clone() })
     }
 
     pub(super) fn diff(&self, seen: &Seen) -> Verdict {

@@ -48,8 +48,8 @@ impl Leaf {
         format!("certificate:{}", self.path)
     }
 
-    pub(super) fn absent(&self) -> Option<Want> {
-        Some(Want::Leaf(Self { body: None, notify: Vec::new(), ..self.clone() }))
+    pub(super) fn absent(&self) -> Want {
+        Want::Leaf(Self { body: None, notify: Vec::new(), ..self.clone() })
     }
 
     pub(super) fn diff(&self, seen: &Seen) -> Verdict {

@@ -31,8 +31,8 @@ impl Link {
         format!("link:{}", self.path)
     }
 
-    pub(super) fn absent(&self) -> Option<Want> {
-        Some(Want::Link(Self { target: None, notify: Vec::new(), ..self.clone() }))
+    pub(super) fn absent(&self) -> Want {
+        Want::Link(Self { target: None, notify: Vec::new(), ..self.clone() })
     }
 
     pub(super) fn diff(&self, seen: &Seen) -> Verdict {

@@ -1,6 +1,6 @@
 //! A kernel module; one that is built in counts as loaded.
 
-use super::{Act, Change, Seen, Verdict, Want, quote};
+use super::{Act, Change, Seen, Verdict, quote};
 
 /// A kernel module by name.
 #[derive(Debug, Clone)]
@@ -17,12 +17,6 @@ impl Module {
 
     pub(super) fn addr(&self) -> String {
         format!("module:{}", self.name)
-    }
-
-    /// A loaded module does no harm and may have other users: it stays until the next boot.
-    #[expect(clippy::unused_self, reason = "one shape for all kinds")]
-    pub(super) fn absent(&self) -> Option<Want> {
-        None
     }
 
     pub(super) fn diff(&self, seen: &Seen) -> Verdict {

@@ -1,6 +1,6 @@
 //! Packages of the distribution, installed by its own manager in one run. Reset leaves them and says so.
 
-use super::{Act, Change, Seen, Verdict, Want};
+use super::{Act, Change, Seen, Verdict};
 
 /// A set of packages, and how this distribution installs one that is missing.
 #[derive(Debug, Clone)]
@@ -16,11 +16,6 @@ impl Packages {
     #[expect(clippy::unused_self, reason = "one shape for all kinds")]
     pub(super) fn addr(&self) -> String {
         "packages".into()
-    }
-
-    #[expect(clippy::unused_self, reason = "one shape for all kinds")]
-    pub(super) fn absent(&self) -> Option<Want> {
-        None
     }
 
     pub(super) fn diff(&self, seen: &Seen) -> Verdict {

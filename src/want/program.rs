@@ -3,7 +3,7 @@
 //! A settled program costs one `stat`: size, inode and change time are compared with a stamp taken when the files
 //! were hashed on the node; anything off means hashing again.
 
-use super::{Act, Change, Impact, Run, Seen, Verdict, Want, quote};
+use super::{Act, Change, Impact, Run, Seen, Verdict, quote};
 use crate::cluster::{Artifact, Component};
 
 /// Where programs lie on a node.
@@ -39,12 +39,6 @@ impl Program {
 
     pub(super) fn addr(&self) -> String {
         format!("program:{}", self.component)
-    }
-
-    /// Reset removes the store whole.
-    #[expect(clippy::unused_self, reason = "one shape for all kinds")]
-    pub(super) fn absent(&self) -> Option<Want> {
-        None
     }
 
     pub(super) fn diff(&self, seen: &Seen) -> Verdict {

@@ -27,16 +27,16 @@ impl Sysctl {
     }
 
     /// The first value ever seen is kept under /var/lib/homectl/sysctl and put back.
-    pub(super) fn absent(&self) -> Option<Want> {
+    pub(super) fn absent(&self) -> Want {
         let saved = quote(&format!("/var/lib/homectl/sysctl/{}", self.key));
-        Some(Want::Guard(super::Guard {
+        Want::Guard(super::Guard {
             addr: self.addr(),
             title: format!("{} as it was", self.key),
             ok: super::Sh::new(format!("[ ! -e {saved} ]")),
             run: super::Sh::new(format!("cat {saved} >{}; rm -f {saved}\n", quote(&self.path()))),
             undo: None,
             impact: super::Impact::Safe,
-        }))
+        })
     }
 
     pub(super) fn diff(&self, seen: &Seen) -> Verdict {

@@ -42,8 +42,8 @@ impl Unit {
         format!("unit:{}", self.name)
     }
 
-    pub(super) fn absent(&self) -> Option<Want> {
-        Some(Want::Unit(Self { state: UnitState::Stopped, because: Vec::new(), ..self.clone() }))
+    pub(super) fn absent(&self) -> Want {
+        Want::Unit(Self { state: UnitState::Stopped, because: Vec::new(), ..self.clone() })
     }
 
     pub(super) fn diff(&self, seen: &Seen) -> Verdict {
@@ -108,7 +108,7 @@ impl Unit {
             return Verdict::Change(Change::script(Act::Delete, "masked by homectl", script));
         }
         let idle = matches!(unit.active.as_str(), "inactive" | "failed");
-        if unit.load == "not-found" && idle || idle && unit.file != "enabled" {
+        if idle && (unit.load == "not-found" || unit.file != "enabled") {
             return Verdict::Settled("neither active nor enabled".into());
         }
         let script = format!("unit_stop {}\n", quote(&self.name));

@@ -58,7 +58,19 @@ impl Want {
     /// The same address, wanted gone; `None` where reset leaves it (packages, sysctl of the running kernel, …).
     #[must_use]
     pub fn absent(&self) -> Option<Want> {
-        each!(self, w => w.absent())
+        Some(match self {
+            Self::Account(w) => w.absent(),
+            Self::Dir(w) => w.absent(),
+            Self::File(w) => w.absent(),
+            Self::Leaf(w) => w.absent(),
+            Self::Link(w) => w.absent(),
+            Self::Sysctl(w) => w.absent(),
+            Self::Unit(w) => w.absent(),
+            Self::Guard(w) => return w.absent(),
+            Self::Object(w) => return w.absent(),
+            // A loaded module does no harm and may have other users; packages stay and are listed; the store goes whole.
+            Self::Module(_) | Self::Packages(_) | Self::Program(_) => return None,
+        })
     }
 
     /// Units that must restart or reload when this want changes.

@@ -161,7 +161,7 @@ fn leaf_seen(leaf: &Leaf, line: &str) -> Seen {
         0o120_000 => InodeKind::Link(String::new()),
         _ => InodeKind::Other,
     };
-    let body = leaf.body.as_ref().map(|b| b.expose());
+    let body = leaf.body.as_ref().map(crate::secrets::SecretText::expose);
     let (pem, rest) = if *data == "=" {
         (body.and_then(|b| certificate_of(&leaf.form, b)).unwrap_or_default(), None)
     } else {
