@@ -1,6 +1,8 @@
 //! The house rules that a compiler does not hold: which module may know which, how long a file may be, where logic
 //! may stand, and which words stay out.
 
+#![expect(clippy::expect_used, reason = "a test ends at the first surprise")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

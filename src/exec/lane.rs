@@ -48,22 +48,7 @@ struct Walk<'a> {
 pub(super) async fn walk(cx: &Context<'_>, steps: &[&PlannedStep]) -> Tally {
     let programs: Vec<&Program> = steps.iter().flat_map(|s| &s.items).filter_map(|i| install_of(i.verdict.change())).collect();
     let mut walk = Walk { cx, steps, batch: Batch::new(), unproven: BTreeSet::new(), ended: BTreeSet::new(), tally: Tally::default() };
-    let done = if programs.is_empty() {
-        walk.all(None).await
-    } else {
-        match walk.prepare().await {
-            Err(stopped) => Err(stopped),
-            Ok(()) => {
-                let uploads: Uploads<'_> =
-                    async { install::send_all(cx.node, cx.host, cx.supply, &programs, &cx.sink).await.map(Arc::new).map_err(Arc::new) }
-                        .boxed()
-                        .shared();
-                // The uploads run while the first scripts do; whoever needs them first waits for them.
-                let (done, _) = tokio::join!(walk.all(Some(uploads.clone())), uploads);
-                done
-            }
-        }
-    };
+    let done = walk.with(&programs).await;
     if let Err(stopped) = done {
         walk.stop(&stopped);
     }
@@ -75,6 +60,25 @@ fn install_of(change: Option<&crate::want::Change>) -> Option<&Program> {
 }
 
 impl Walk<'_> {
+    /// The uploads run while the first scripts do; whoever needs them first waits for them.
+    async fn with(&mut self, programs: &[&Program]) -> Result<(), Stopped> {
+        if programs.is_empty() {
+            return self.all(None).await;
+        }
+        self.prepare().await?;
+        let cx = self.cx;
+        let uploads: Uploads<'_> =
+            async { install::send_all(cx.node, cx.host, cx.supply, programs, &cx.sink).await.map(Arc::new).map_err(Arc::new) }
+                .boxed()
+                .shared();
+        let travel = uploads.clone().then(|_| std::future::pending::<()>());
+        tokio::select! {
+            // Ended early, whatever still travels is given up.
+            done = self.all(Some(uploads)) => done,
+            () = travel => Ok(()),
+        }
+    }
+
     async fn prepare(&mut self) -> Result<(), Stopped> {
         let failed = |seen: String| Stopped { step: Some(0), outcome: failure("the machine could not be prepared", &seen) };
         let reply = self.cx.host.run(&format!("set -eu\n{}", install::prepare()), &mut |_| ()).await.map_err(|e| failed(e.to_string()))?;

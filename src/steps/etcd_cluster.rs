@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::want::{Guard, Want, quote};
 
 /// The record.
+#[expect(clippy::unnecessary_wraps, reason = "one shape for all steps")]
 pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     if !ctx.node.is_control_plane() {
         return Ok(None);

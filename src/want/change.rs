@@ -55,7 +55,7 @@ pub enum Run {
     /// A program is fetched, sent over and put into the store.
     Install(Program),
     /// An object is applied server-side (`true`) or deleted (`false`).
-    Api(Object, bool),
+    Api(Box<Object>, bool),
 }
 
 /// One change: what the plan prints and what apply runs.

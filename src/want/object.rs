@@ -153,7 +153,7 @@ impl Object {
     }
 
     fn change(&self, act: Act, why: &str) -> Change {
-        Change { act, why: why.into(), lines: Vec::new(), impact: Impact::Safe, run: Run::Api(self.clone(), self.present) }
+        Change { act, why: why.into(), lines: Vec::new(), impact: Impact::Safe, run: Run::Api(Box::new(self.clone()), self.present) }
     }
 }
 

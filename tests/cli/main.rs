@@ -1,5 +1,6 @@
 //! The command line as people and scripts meet it: exact screens and exit codes, no network.
 
+#[expect(clippy::expect_used, reason = "a test ends at the first surprise")]
 mod test;
 
 use std::io::Write;
