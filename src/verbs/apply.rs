@@ -7,12 +7,14 @@ use super::world::World;
 use super::{look, planning};
 use crate::cli::{Global, Target};
 use crate::error::{Failure, Result, exit};
-use crate::exec::{Report, Run};
+use crate::exec::{Report, Run, Supply};
 use crate::facts;
 use crate::plan::{Observed, Plan};
 use crate::report::Reporter;
 use crate::steps::{Lane, Mode, Step};
+use crate::want::{Program, Run as Does};
 use futures::future::try_join_all;
+use std::collections::BTreeMap;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
@@ -25,11 +27,13 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
     out.propose(&plan);
     if plan.counts().changes() == 0 {
         record(&mut world, &fleet)?;
+        fleet.tell_traffic(global, out);
         return Ok(if plan.counts().blocked > 0 { exit::FAILED } else { exit::OK });
     }
     out.confirm("These changes will be made.", "yes").await?;
     let report = execute(&world, &fleet, &plan, &observed, out).await?;
     learn(&mut world, &fleet).await?;
+    fleet.tell_traffic(global, out);
     Ok(code(&report))
 }
 
@@ -59,17 +63,28 @@ fn refuse_offline(fleet: &Fleet, out: &Reporter) -> Result<()> {
 
 /// Takes the locks, looks once more, runs the plan.
 pub(super) async fn execute(world: &World, fleet: &Fleet, plan: &Plan, observed: &Observed, out: &Reporter) -> Result<Report> {
+    let supply = Cache::new(&world.inventory, out.sink())?;
+    fetched(plan, &supply).await?;
     let _locks = hold(world, fleet).await?;
     unmoved(fleet, plan, observed, out).await?;
     let stop = CancellationToken::new();
     let watch = tokio::spawn(interrupts(stop.clone(), out.clone()));
-    let supply = Cache::new(&world.inventory, out.sink())?;
     let tap = Tap { cluster: &world.cluster, secrets: &world.secrets, hosts: &fleet.hosts, api: OnceCell::new() };
     let run = Run { plan, hosts: &fleet.hosts, supply: &supply, api: &tap, sink: out.sink(), stop };
     let report = run.go().await;
     watch.abort();
     out.finish(plan);
     Ok(report)
+}
+
+/// Everything the plan installs is in the cache and is what the lock says, before any machine is touched.
+async fn fetched(plan: &Plan, supply: &Cache) -> Result<()> {
+    let programs = plan.steps.iter().flat_map(|s| &s.items).filter_map(|i| match i.verdict.change().map(|c| &c.run) {
+        Some(Does::Install(program)) => Some((program.artifact.sha256.as_str(), program)),
+        _ => None,
+    });
+    let once: BTreeMap<&str, &Program> = programs.collect();
+    try_join_all(once.into_values().map(|program| supply.get(program))).await.map(|_| ())
 }
 
 /// Every machine's lock, or none: who holds it is told.
@@ -138,7 +153,7 @@ fn record(world: &mut World, fleet: &Fleet) -> Result<()> {
 
 /// Asks the control planes what was founded, and records it.
 async fn learn(world: &mut World, fleet: &Fleet) -> Result<()> {
-    let mut fresh = Fleet { hosts: fleet.hosts.clone(), facts: fleet.facts.clone(), offline: Vec::new() };
+    let mut fresh = Fleet { hosts: fleet.hosts.clone(), facts: fleet.facts.clone(), offline: Vec::new(), api: std::sync::OnceLock::new() };
     for node in world.cluster.control_planes() {
         let Some(host) = fleet.hosts.get(&node.name) else { continue };
         let Ok(reply) = host.run(&facts::script(), &mut |_| ()).await else { continue };

@@ -6,13 +6,14 @@ use crate::cluster::Node;
 use crate::error::{Failure, Result, exit};
 use crate::exec::EventKind;
 use crate::facts::{self, Facts};
+use crate::kube::Api;
 use crate::report::Reporter;
 use crate::secrets::SecretText;
 use crate::ssh::{self, Ask, ConnectSpec, Connection, RemoteError};
 use futures::future::join_all;
 use secrecy::ExposeSecret as _;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Open sessions and what is true at their other ends.
 pub(super) struct Fleet {
@@ -20,6 +21,8 @@ pub(super) struct Fleet {
     pub(super) facts: BTreeMap<String, Facts>,
     /// Nodes that did not answer, with what was seen.
     pub(super) offline: Vec<(String, String)>,
+    /// The client that looked at the API, once one did.
+    pub(super) api: OnceLock<Api>,
 }
 
 /// Connects to every node (or those of `--limit`) and asks each for its facts.
@@ -29,8 +32,9 @@ pub(super) struct Fleet {
 pub(super) async fn open(world: &World, global: &Global, out: &Reporter) -> Result<Fleet> {
     let password = sudo_password(global, out).await?;
     let nodes = limited(world, global)?;
-    let asks = join_all(nodes.iter().map(|node| ask(world, node, global, &password, out))).await;
-    let mut fleet = Fleet { hosts: BTreeMap::new(), facts: BTreeMap::new(), offline: Vec::new() };
+    let mut asks = join_all(nodes.iter().map(|node| ask(world, node, global.accept_new, &password, out))).await;
+    first_contacts(world, &nodes, &mut asks, &password, out).await?;
+    let mut fleet = Fleet { hosts: BTreeMap::new(), facts: BTreeMap::new(), offline: Vec::new(), api: OnceLock::new() };
     let mut failures = Vec::new();
     for (node, answer) in nodes.iter().zip(asks) {
         match answer {
@@ -52,6 +56,26 @@ pub(super) async fn open(world: &World, global: &Global, out: &Reporter) -> Resu
         }
     }
     all_told(failures, out).map(|()| fleet)
+}
+
+impl Fleet {
+    /// What went over each node's connections so far, where that was asked for.
+    pub(super) fn tell_traffic(&self, global: &Global, out: &Reporter) {
+        for (node, host) in self.hosts.iter().filter(|_| global.traffic) {
+            let c = host.counters();
+            out.talk(&format!("traffic {node}: {} turns, {} bytes sent, {} bytes received", c.turns, c.up, c.down));
+        }
+        if let Some(api) = self.api.get().filter(|_| global.traffic) {
+            let c = api.counters();
+            out.talk(&format!(
+                "traffic API (through {}, part of the above): {} requests, {} bytes sent, {} bytes received",
+                api.node(),
+                c.requests,
+                c.up,
+                c.down
+            ));
+        }
+    }
 }
 
 /// Tells every failure; the last one ends the verb.
@@ -87,11 +111,26 @@ async fn sudo_password(global: &Global, out: &Reporter) -> Result<Ask> {
     Ok(Ask::new(move |_| Some(password.clone())))
 }
 
-async fn ask(world: &World, node: &Node, global: &Global, password: &Ask, out: &Reporter) -> Result<(Connection, Facts), Trouble> {
+/// Hosts that were never seen: their keys are shown, and recorded where the operator says so. Without a terminal
+/// nobody is asked and the refusal stands.
+async fn first_contacts(world: &World, nodes: &[&Node], asks: &mut [Answer], password: &Ask, out: &Reporter) -> Result<()> {
+    for (node, answer) in nodes.iter().zip(asks) {
+        let Err(Trouble::Remote(RemoteError::HostKeyUnknown { target, shown })) = answer else { continue };
+        let question = format!("{}: {target} was never seen before and shows the host key {shown}. Is that its key?", node.name);
+        if out.yes_or_no(&question).await? == Some(true) {
+            *answer = ask(world, node, true, password, out).await;
+        }
+    }
+    Ok(())
+}
+
+type Answer = Result<(Connection, Facts), Trouble>;
+
+async fn ask(world: &World, node: &Node, accept_new: bool, password: &Ask, out: &Reporter) -> Answer {
     let sink = out.sink();
     sink.tell(EventKind::Connecting { node: node.name.clone(), target: node.ssh.address.clone() });
     let mut spec = ConnectSpec::new(&node.name, node.ssh.clone(), world.known_hosts());
-    spec.accept_new = global.accept_new;
+    spec.accept_new = accept_new;
     spec.sudo_password = password.clone();
     let (told, name) = (sink.clone(), node.name.clone());
     spec.recorded = Arc::new(move |_, fingerprint| {

@@ -18,6 +18,7 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<
     let fleet = fleet::open(&world, global, out).await?;
     let (plan, _) = make(&world, &fleet, Mode::Present, global, out).await?;
     out.show_plan(&plan);
+    fleet.tell_traffic(global, out);
     let counts = plan.counts();
     if counts.blocked > 0 {
         return Ok(exit::FAILED);
@@ -81,9 +82,10 @@ async fn survey(world: &World, fleet: &Fleet, steps: &[Step], observed: &Observe
     if !founded {
         return Ok(Survey::no_api("there is no API yet: an earlier step makes it"));
     }
-    let api = tap::client(&world.cluster, &world.secrets, &fleet.hosts)?;
+    let client = tap::client(&world.cluster, &world.secrets, &fleet.hosts)?;
+    let api = fleet.api.get_or_init(|| client);
     let seen = match api.ready().await {
-        Ok(_) => match addons::survey(&api, &world.cluster, &world.secrets).await {
+        Ok(_) => match addons::survey(api, &world.cluster, &world.secrets).await {
             Ok(survey) => return Ok(survey),
             Err(e) => e.to_string(),
         },

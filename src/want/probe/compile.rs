@@ -1,7 +1,7 @@
 //! Wants → one read-only script.
 
 use super::super::{Leaf, LeafForm, Want, quote};
-use super::{expect, hashed, inode_path};
+use super::{expect, hashed, inode_path, present};
 use std::fmt::Write as _;
 
 /// The functions that every look uses.
@@ -61,14 +61,21 @@ fn section(s: &mut String, name: &str, wants: &[Want], line: impl Fn(usize, &Wan
     }
 }
 
+/// What should be there has a section that one digest can stand for; what should be gone has one of its own, since its
+/// answer is short where all is well.
 fn inodes(s: &mut String, wants: &[Want]) {
-    let paths: Vec<String> = wants.iter().filter_map(inode_path).map(quote).collect();
+    let (here, gone): (Vec<&Want>, Vec<&Want>) = wants.iter().filter(|w| inode_path(w).is_some()).partition(|w| present(w));
+    inode_section(s, "inodes", &here, &expect::digest(&here));
+    inode_section(s, "gone", &gone, "none");
+}
+
+fn inode_section(s: &mut String, name: &str, wants: &[&Want], digest: &str) {
+    let paths: Vec<String> = wants.iter().filter_map(|w| inode_path(w)).map(quote).collect();
     if paths.is_empty() {
         return;
     }
-    let sums: Vec<String> = wants.iter().filter_map(hashed).map(|f| quote(&f.path)).collect();
-    let digest = expect::digest(wants).unwrap_or_else(|| "none".into());
-    let _ = writeln!(s, "echo @inodes\nset -- {}\nhash='{}'\ninodes {digest} \"$@\"", paths.join(" "), sums.join(" "));
+    let sums: Vec<String> = wants.iter().filter_map(|w| hashed(w)).map(|f| quote(&f.path)).collect();
+    let _ = writeln!(s, "echo @{name}\nset -- {}\nhash='{}'\ninodes {digest} \"$@\"", paths.join(" "), sums.join(" "));
 }
 
 fn leaf_line(i: usize, l: &Leaf) -> String {

@@ -1,26 +1,21 @@
 //! What the file-system section of a settled host prints, so that one digest stands for all of it.
 
 use super::super::{Want, file::Body};
-use super::{hashed, inode_path, present};
+use super::hashed;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
-/// The digest of a settled host's section; `None` when some want asks for absence or for a file whose owner or
-/// content is not fixed.
-pub(super) fn digest(wants: &[Want]) -> Option<String> {
-    let inodes: Vec<&Want> = wants.iter().filter(|w| inode_path(w).is_some()).collect();
-    if inodes.is_empty() || !inodes.iter().all(|w| present(w)) {
-        return None;
-    }
+/// The digest of the section for these wants, all of which ask for presence, where all are settled.
+pub(super) fn digest(wants: &[&Want]) -> String {
     let mut text = String::new();
-    for want in &inodes {
-        text.push_str(&stat_line(want)?);
+    for line in wants.iter().filter_map(|w| stat_line(w)) {
+        text.push_str(&line);
         text.push('\n');
     }
     let sums: Vec<String> =
-        inodes.iter().filter_map(|w| hashed(w)).filter_map(|f| Some(format!("{}  {}", f.body.as_ref()?.sha256(), f.path))).collect();
+        wants.iter().filter_map(|w| hashed(w)).filter_map(|f| Some(format!("{}  {}", f.body.as_ref()?.sha256(), f.path))).collect();
     let _ = writeln!(text, "{}", sums.join("\n"));
-    Some(data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes())))
+    data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
 }
 
 /// `path|raw mode in hex|user:group|name as stat prints it`.

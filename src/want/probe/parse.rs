@@ -3,7 +3,7 @@
 use super::super::leaf::certificate_of;
 use super::super::seen::{GuardSeen, Inode, InodeKind, Seen, UnitSeen};
 use super::super::{Leaf, Want};
-use super::{hashed, inode_path};
+use super::{hashed, inode_path, present};
 use std::collections::BTreeMap;
 
 /// Parses the reply of [`super::compile()`] for the same `wants`, in their order.
@@ -15,7 +15,7 @@ pub fn parse(wants: &[Want], reply: &str) -> Vec<Seen> {
     };
     let empty = Vec::new();
     let lines = |name: &str| sections.get(name).unwrap_or(&empty);
-    let inodes = Inodes::new(lines("inodes"));
+    let (here, gone) = (Inodes::new(lines("inodes")), Inodes::new(lines("gone")));
     let numbered: BTreeMap<usize, &str> =
         ["leaves", "programs", "accounts", "sysctls", "modules"].iter().flat_map(|s| lines(s)).filter_map(|l| numbered(l)).collect();
     let guards = guards(lines("guards"));
@@ -24,7 +24,8 @@ pub fn parse(wants: &[Want], reply: &str) -> Vec<Seen> {
         .iter()
         .enumerate()
         .map(|(i, want)| match want {
-            Want::Dir(_) | Want::File(_) | Want::Link(_) => inodes.seen(want),
+            Want::Dir(_) | Want::File(_) | Want::Link(_) if present(want) => here.seen(want),
+            Want::Dir(_) | Want::File(_) | Want::Link(_) => gone.seen(want),
             Want::Guard(_) => guards.get(&i).map_or_else(missing, |g| Seen::Guard(g.clone())),
             Want::Unit(_) => units.next().map_or_else(missing, Seen::Unit),
             Want::Packages(_) => Seen::Packages(lines("packages").iter().map(|l| (*l).to_owned()).collect()),

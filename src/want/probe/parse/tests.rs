@@ -99,3 +99,15 @@ fn a_cut_reply_is_unknown_for_all() {
     let cut = &reply[..reply.len() - 6];
     assert!(parse(&wants, cut).iter().all(|s| matches!(s, Seen::Unknown(_))));
 }
+
+#[test]
+fn what_should_be_gone_does_not_cost_the_digest_of_what_should_be_there() {
+    let (dir, mut wants) = tree();
+    let stale = Want::File(File::text(format!("{}/stale", dir.path().display()), "x"));
+    wants.push(stale.absent().unwrap());
+    let reply = sh(&compile(&wants));
+    assert!(me() != "root:root" || reply.contains("@inodes\n=\n"), "{reply}");
+    assert_eq!(settled(&wants, &parse(&wants, &reply)), [true; 4], "{reply}");
+    std::fs::write(dir.path().join("stale"), "x").unwrap();
+    assert_eq!(settled(&wants, &parse(&wants, &sh(&compile(&wants)))), [true, true, true, false]);
+}
