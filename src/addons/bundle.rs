@@ -41,13 +41,8 @@ struct Source<'a> {
 /// # Errors
 /// Manifests that cannot be read (file, document, line), an object wanted twice, a name that the catalogue lacks.
 pub fn bundles(cluster: &Cluster, secrets: &Secrets, memory: &Memory) -> Result<Vec<Bundle>> {
-    let sources = sources(cluster)?;
-    let custom: Vec<Resource> = sources
-        .iter()
-        .flat_map(|s| &s.docs)
-        .filter(|d| d.value["kind"] == "CustomResourceDefinition")
-        .flat_map(|d| Resource::defined_by(&d.value))
-        .collect();
+    let sources = sources(&cluster.addons, &cluster.home)?;
+    let custom = defined(&sources);
     let mut addons = Vec::new();
     for addon in &cluster.addons {
         addons.push(of_addon(cluster, secrets, addon, &sources, &custom)?);
@@ -69,12 +64,29 @@ pub fn bundles(cluster: &Cluster, secrets: &Secrets, memory: &Memory) -> Result<
     Ok([first].into_iter().chain(addons).chain(nodes).collect())
 }
 
-fn sources(cluster: &Cluster) -> Result<Vec<Source<'_>>> {
+/// Whether the user's own manifests can be read and say nothing twice, without any cluster.
+///
+/// # Errors
+/// As [`bundles`].
+pub fn check(addons: &[Addon], home: &Path) -> Result<()> {
+    let sources = sources(addons, home)?;
+    let custom = defined(&sources);
+    let own = addons.iter().filter(|a| matches!(a.source, AddonSource::Manifests(_)));
+    distinct(&own.map(|a| Ok(bundle(a, "", of_manifests(a, &sources, &custom)?))).collect::<Result<Vec<_>>>()?)
+}
+
+/// The custom resources that the user's own manifests define.
+fn defined(sources: &[Source]) -> Vec<Resource> {
+    let all = sources.iter().flat_map(|s| &s.docs).filter(|d| d.value["kind"] == "CustomResourceDefinition");
+    all.flat_map(|d| Resource::defined_by(&d.value)).collect()
+}
+
+fn sources<'a>(addons: &'a [Addon], home: &Path) -> Result<Vec<Source<'a>>> {
     let mut all = Vec::new();
-    for addon in &cluster.addons {
+    for addon in addons {
         if let AddonSource::Manifests(files) = &addon.source {
             for (path, text) in files {
-                let file = shown(cluster, path);
+                let file = path.strip_prefix(home).unwrap_or(path).display().to_string();
                 let docs = documents(&file, text).map_err(|e| e.seen(format!("add-on {}", addon.name)))?;
                 all.push(Source { addon, file, docs });
             }
@@ -83,32 +95,32 @@ fn sources(cluster: &Cluster) -> Result<Vec<Source<'_>>> {
     Ok(all)
 }
 
-/// A path as the inventory wrote it.
-fn shown(cluster: &Cluster, path: &Path) -> String {
-    path.strip_prefix(&cluster.home).unwrap_or(path).display().to_string()
-}
-
 fn of_addon(cluster: &Cluster, secrets: &Secrets, addon: &Addon, sources: &[Source], custom: &[Resource]) -> Result<Bundle> {
     if [BOOTSTRAP, super::PRUNE].contains(&addon.name.as_str()) || node::is_step_of(cluster, &addon.name) {
         return Err(Failure::new(exit::INVENTORY, format!("an add-on may not be called {}: homectl uses that name itself", addon.name)));
     }
-    let (title, mut objects) = match &addon.source {
+    match &addon.source {
         AddonSource::Catalogue => {
             let entry = CATALOGUE.iter().find(|e| e.name == addon.name).ok_or_else(|| {
                 Failure::new(exit::INVENTORY, format!("the catalogue has no add-on {}", addon.name))
                     .help(format!("it has {}; anything else needs manifests = […]", super::catalogue().join(", ")))
             })?;
-            (entry.title.to_owned(), of_catalogue(cluster, secrets, entry)?)
+            Ok(bundle(addon, entry.title, of_catalogue(cluster, secrets, entry)?))
         }
-        AddonSource::Manifests(_) => {
-            let own = sources.iter().filter(|s| s.addon.name == addon.name);
-            let parts: Vec<Vec<Object>> = own.map(|s| manifest::file(&addon.name, &s.file, &s.docs, custom)).collect::<Result<_>>()?;
-            ("manifests of the inventory".to_owned(), parts.concat())
-        }
-    };
+        AddonSource::Manifests(_) => Ok(bundle(addon, "manifests of the inventory", of_manifests(addon, sources, custom)?)),
+    }
+}
+
+fn bundle(addon: &Addon, title: &str, mut objects: Vec<Object>) -> Bundle {
     order::sort(&mut objects);
     let needs = [BOOTSTRAP.to_owned()].into_iter().chain(addon.needs.iter().cloned()).collect();
-    Ok(Bundle { name: addon.name.clone(), title, needs, after: Vec::new(), objects })
+    Bundle { name: addon.name.clone(), title: title.into(), needs, after: Vec::new(), objects }
+}
+
+fn of_manifests(addon: &Addon, sources: &[Source], custom: &[Resource]) -> Result<Vec<Object>> {
+    let own = sources.iter().filter(|s| s.addon.name == addon.name);
+    let parts: Vec<Vec<Object>> = own.map(|s| manifest::file(&addon.name, &s.file, &s.docs, custom)).collect::<Result<_>>()?;
+    Ok(parts.concat())
 }
 
 fn of_catalogue(cluster: &Cluster, secrets: &Secrets, entry: &Entry) -> Result<Vec<Object>> {

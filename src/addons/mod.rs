@@ -25,7 +25,7 @@ use crate::error::Result;
 use crate::secrets::Secrets;
 
 pub use apply::apply;
-pub use bundle::{Bundle, bundles};
+pub use bundle::{Bundle, bundles, check};
 pub use label::{ADDON, MANAGED_BY};
 pub use look::{Owned, Survey, look, survey};
 pub use memory::{INVENTORY, Kind, Memory};

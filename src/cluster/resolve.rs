@@ -68,7 +68,11 @@ impl Inventory {
         })
     }
 
-    fn resolved_addons(&self) -> Result<Vec<Addon>> {
+    /// Every add-on in the order in which they are made, the implied one included, with the texts of its manifests.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is too large.
+    pub fn resolved_addons(&self) -> Result<Vec<Addon>> {
         let mut entries = Vec::new();
         if !self.addons.iter().any(|a| a.name == IMPLIED) {
             entries.push(AddonEntry { name: IMPLIED.to_owned(), needs: Vec::new(), manifests: Vec::new() });

@@ -1,5 +1,6 @@
 //! What every verb begins with: the inventory, its lock, its secrets.
 
+use crate::addons;
 use crate::artifacts::{self, LockMode};
 use crate::cli::Global;
 use crate::cluster::{Cluster, Lock};
@@ -20,12 +21,13 @@ pub(super) struct World {
     pub(super) now: i64,
 }
 
-/// Reads the inventory and says its warnings.
+/// Reads the inventory and the manifests that it names, and says its warnings.
 pub(super) fn read(path: &Path, out: &Reporter) -> Result<Inventory> {
     let inventory = inventory::read(path)?;
     for warning in inventory.warnings() {
         out.talk(&format!("{:?}", miette::Report::new(warning.clone())));
     }
+    addons::check(&inventory.resolved_addons()?, &inventory.home)?;
     Ok(inventory)
 }
 

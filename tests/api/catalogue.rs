@@ -2,7 +2,7 @@
 
 use crate::fixture::{catalogue, cluster, own, secrets};
 use crate::lint::problems;
-use homectl::addons::{ADDON, Bundle, MANAGED_BY, Memory, Owned, bundles, steps};
+use homectl::addons::{ADDON, Bundle, MANAGED_BY, Memory, Owned, bundles, check, steps};
 use homectl::cluster::{Cluster, Taint};
 use homectl::steps::{Step, Test};
 use homectl::want::Want;
@@ -60,6 +60,13 @@ fn listed(steps: &[Step]) -> String {
 fn objects_of_one_and_three_machines() {
     golden("one.yaml", &shown(&all(&cluster(&["attic"]))));
     golden("three.yaml", &shown(&all(&cluster(&["attic", "cellar", "garage"]))));
+}
+
+#[test]
+fn the_inventory_knows_the_catalogue() {
+    let mut known = homectl::inventory::CATALOGUE;
+    known.sort_unstable();
+    assert_eq!(homectl::addons::catalogue(), known);
 }
 
 #[test]
@@ -138,6 +145,9 @@ fn mistakes_of_the_user_are_told() {
     for (addons, expected) in table {
         let mut cluster = cluster(&["attic"]);
         cluster.addons = addons;
+        if ["ConfigMap", "a/all.yaml"].iter().any(|own| expected.starts_with(own)) {
+            assert_eq!(check(&cluster.addons, &cluster.home).unwrap_err().what(), expected, "told before there is a cluster");
+        }
         let failure = bundles(&cluster, &secrets(), &Memory::new()).unwrap_err();
         assert_eq!((failure.what(), failure.exit_code()), (expected, 65));
     }
