@@ -1,0 +1,66 @@
+//! The program under test, as an operator runs it: in a folder of its own, with a home of its own.
+
+use crate::Result;
+use crate::lab::{read, write};
+use crate::shell::{Ran, run};
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(900);
+
+/// An operator's folder: inventory, lock and secrets, a home, and what was said in each run.
+pub(crate) struct Homectl {
+    pub(crate) dir: PathBuf,
+    runs: Cell<u32>,
+}
+
+impl Homectl {
+    /// An empty folder for a lane (with the lab kept, the one of last time).
+    pub(crate) fn new(lane: &str) -> Result<Self> {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(lane);
+        if std::env::var_os("HOMECTL_E2E_KEEP").is_none() && dir.exists() {
+            std::fs::remove_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        }
+        std::fs::create_dir_all(dir.join("home")).map_err(|error| format!("{}: {error}", dir.display()))?;
+        Ok(Self { dir, runs: Cell::new(0) })
+    }
+
+    pub(crate) fn inventory(&self) -> PathBuf {
+        self.dir.join("inventory.toml")
+    }
+
+    pub(crate) fn write_inventory(&self, text: &str) -> Result {
+        write(&self.inventory(), text)
+    }
+
+    /// Changes the inventory.
+    pub(crate) fn edit_inventory(&self, edit: impl FnOnce(String) -> String) -> Result {
+        self.write_inventory(&edit(read(&self.inventory())?))
+    }
+
+    /// A verb on this folder's inventory.
+    pub(crate) fn run(&self, verb: &str, flags: &[&str]) -> Result<Ran> {
+        self.run_with(verb, flags, b"")
+    }
+
+    /// The same with something on stdin.
+    pub(crate) fn run_with(&self, verb: &str, flags: &[&str], stdin: &[u8]) -> Result<Ran> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_homectl"));
+        command.arg(verb).arg(self.inventory()).args(flags).current_dir(&self.dir).env_clear();
+        command.env("HOME", self.dir.join("home")).env("PATH", "/usr/bin:/bin").env("CI", "true").env("NO_COLOR", "1");
+        let ran = run(&mut command, stdin, DEADLINE)?;
+        self.keep(verb, &ran)?;
+        Ok(ran)
+    }
+
+    /// What was said, for whoever looks into a failure.
+    fn keep(&self, verb: &str, ran: &Ran) -> Result {
+        let number = self.runs.get() + 1;
+        self.runs.set(number);
+        let name = |end: &str| self.dir.join("log").join(format!("{number:02}-{verb}.{end}"));
+        write(&name("out"), &ran.out)?;
+        write(&name("err"), &format!("{}\n{}\nexit code {:?}, {:.1} s\n", ran.what, ran.err, ran.code, ran.took.as_secs_f64()))
+    }
+}

@@ -1,0 +1,171 @@
+//! Issue 3 §5, point 4: any one of three control planes may die.
+
+use crate::Result;
+use crate::checks::{Cluster, Node, machines, network, security};
+use crate::homectl::Homectl;
+use crate::kubectl::Kubectl;
+use crate::lab::{self, Lab, write};
+use crate::scene::{Scene, ensure, eventually};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const CONTROL_PLANES: [&str; 3] = ["attic", "cellar", "garage"];
+const WORKER: &str = "shed";
+/// What the issue allows.
+const LIMIT: Duration = Duration::from_secs(15);
+
+pub(crate) fn run(scene: &Scene) -> Result {
+    let lab = Lab::up("four", "trixie")?;
+    let homectl = Homectl::new("four")?;
+    let node = |(name, host): (&'static str, u8)| Node { name, host, control_plane: name != WORKER };
+    let cluster = Cluster {
+        lab: &lab,
+        kubectl: Kubectl::new(lab::kubectl()?, &homectl.dir.join("kubeconfig")),
+        nodes: CONTROL_PLANES.into_iter().chain([WORKER]).zip(11..).map(node).collect(),
+        spare: None,
+    };
+    let told = tell(scene, &homectl, &cluster);
+    if told.is_err() {
+        super::post_mortem(&cluster);
+    }
+    told
+}
+
+fn tell(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
+    scene.step("fresh: apply", || {
+        homectl.write_inventory(&cluster.lab.inventory()?)?;
+        let ran = homectl.run("apply", &["--yes"])?.with(0)?;
+        scene.figure("fresh apply of four machines, seconds", format!("{:.1}", ran.took.as_secs_f64()));
+        write(&homectl.dir.join("kubeconfig"), &homectl.run("kubeconfig", &[])?.ok()?)
+    })?;
+    scene.step("fresh: all is well as soon as apply has ended", || {
+        machines::ready(cluster)?;
+        machines::system_pods(cluster)?;
+        members(cluster, "attic")
+    })?;
+    scene.step("again: No changes", || {
+        let ran = homectl.run("apply", &["--yes"])?.with(0)?;
+        ensure(ran.out.contains("No changes."), || ran.seen())
+    })?;
+    scene.step("loss: a kubectl for the worker's kubelet's identity", || {
+        let program = std::fs::read(lab::kubectl()?).map_err(|error| error.to_string())?;
+        cluster.lab.put(WORKER, "/var/lib/e2e-kubectl", &program, "700")
+    })?;
+    for victim in CONTROL_PLANES {
+        scene.step(&format!("loss: {victim} dies, the API answers within {} s", LIMIT.as_secs()), || lose(scene, cluster, victim))?;
+        scene.step(&format!("loss: {victim} comes back, etcd has three healthy members"), || {
+            cluster.lab.each("start", &[victim])?;
+            let (_, took) = eventually(Duration::from_secs(180), "three healthy members", || members(cluster, victim))?;
+            scene.figure(&format!("etcd whole after {victim} was switched on, seconds"), format!("{:.1}", took.as_secs_f64()));
+            eventually(Duration::from_secs(120), "all nodes Ready", || machines::ready(cluster))?;
+            eventually(Duration::from_secs(120), "its API server answers", || answers(&context_of(cluster, victim)?)).map(drop)
+        })?;
+    }
+    scene.check("loss: after all that, pods on every node reach each other", || {
+        cluster.kubectl.apply(network::WEB)?;
+        let pods = network::web(cluster, 120)?;
+        network::service(cluster, &pods)
+    });
+    scene.check("loss: after all that, nothing is to be changed", || {
+        let ran = homectl.run("apply", &["--yes"])?.with(0)?;
+        ensure(ran.out.contains("No changes."), || ran.seen())
+    });
+    Ok(())
+}
+
+/// Upstream's etcdctl on one control plane: three members, each healthy.
+fn members(cluster: &Cluster, node: &str) -> Result {
+    let said = cluster.lab.sh(node, &format!("{} endpoint health --cluster 2>&1", security::etcdctl(cluster, node)?))?;
+    let healthy = said.lines().filter(|line| line.contains(" is healthy")).count();
+    ensure(healthy == 3 && !said.contains("unhealthy"), || said)
+}
+
+/// The context whose API server runs on `node`.
+fn context_of(cluster: &Cluster, node: &str) -> Result<Kubectl> {
+    let host = cluster.nodes.iter().find(|n| n.name == node).map_or(0, |n| n.host);
+    let server = format!("https://{}:6443", cluster.lab.address(host));
+    let contexts = cluster.kubectl.contexts()?;
+    contexts.into_iter().find(|k| k.server().is_ok_and(|s| s == server)).ok_or_else(|| format!("no context for {server}"))
+}
+
+/// It can be read and, which takes a leader, written.
+fn answers(kubectl: &Kubectl) -> Result {
+    kubectl.run(&["--request-timeout=2s", "get", "--raw", "/readyz"], "", Duration::from_secs(3))?.ok()?;
+    let stamp = format!("stamp={:?}", Instant::now());
+    let stamp: String = stamp.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '=').collect();
+    kubectl
+        .run(&["--request-timeout=2s", "annotate", "--overwrite", "namespace", "default", &stamp], "", Duration::from_secs(3))?
+        .ok()
+        .map(drop)
+}
+
+/// Kills a control plane and watches from two places until it is answered again, and stays so.
+fn lose(scene: &Scene, cluster: &Cluster, victim: &str) -> Result {
+    let other = CONTROL_PLANES.iter().find(|name| **name != victim).ok_or("no other")?;
+    let outside = context_of(cluster, other)?;
+    // The kubelet's own file: its certificate, and 127.0.0.1:7443.
+    let kubelet = "timeout 3 /var/lib/e2e-kubectl --kubeconfig /etc/kubernetes/kubelet.conf --request-timeout=2s get node shed -o name";
+    ensure(cluster.lab.sh(WORKER, "cat /etc/kubernetes/kubelet.conf")?.contains("https://127.0.0.1:7443"), || {
+        "the worker's kubelet does not use the proxy".into()
+    })?;
+    answers(&outside)?;
+    cluster.lab.sh(WORKER, kubelet)?;
+    let done = AtomicBool::new(false);
+    let trouble = Mutex::new(None);
+    std::thread::scope(|scope| {
+        // The worker must never be taken for dead.
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                if let Ok(said) = outside.ok(&["get", "node", WORKER, "-o", "jsonpath={.status.conditions[?(@.type=='Ready')].status}"])
+                    && said != "True"
+                    && let Ok(mut trouble) = trouble.lock()
+                {
+                    *trouble = Some(format!("{WORKER} was Ready={said} meanwhile"));
+                }
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        });
+        let result = watch(scene, cluster, victim, &outside, kubelet);
+        done.store(true, Ordering::Relaxed);
+        result
+    })?;
+    trouble.into_inner().map_err(|error| error.to_string())?.map_or(Ok(()), Err)
+}
+
+fn watch(scene: &Scene, cluster: &Cluster, victim: &str, outside: &Kubectl, kubelet: &str) -> Result {
+    cluster.lab.each("kill", &[victim])?;
+    let from = Instant::now();
+    let (one, two) = std::thread::scope(|scope| {
+        let one = scope.spawn(|| steady(from, || answers(outside)));
+        let two = scope.spawn(|| steady(from, || cluster.lab.sh(WORKER, kubelet).map(drop)));
+        (one.join(), two.join())
+    });
+    let one = one.map_err(|_| "the watch broke")??;
+    let two = two.map_err(|_| "the watch broke")??;
+    scene.figure(&format!("{victim} killed: kubectl is answered by another after, seconds"), format!("{:.1}", one.as_secs_f64()));
+    scene.figure(&format!("{victim} killed: the worker's kubelet is answered after, seconds"), format!("{:.1}", two.as_secs_f64()));
+    ensure(one <= LIMIT && two <= LIMIT, || {
+        format!("kubectl after {:.1} s, the worker after {:.1} s", one.as_secs_f64(), two.as_secs_f64())
+    })
+}
+
+/// How long after `from` it began to answer without another failure for ten seconds; at least until the limit has passed.
+fn steady(from: Instant, ask: impl Fn() -> Result) -> Result<Duration> {
+    let mut since: Option<Duration> = None;
+    let mut last = String::new();
+    while from.elapsed() < LIMIT * 4 {
+        match ask() {
+            Ok(()) => since = since.or(Some(from.elapsed())),
+            Err(error) => (since, last) = (None, error),
+        }
+        if let Some(answered) = since
+            && from.elapsed() > LIMIT
+            && from.elapsed() > answered + Duration::from_secs(10)
+        {
+            return Ok(answered);
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Err(format!("not answered for good within {} s; last: {last}", (LIMIT * 4).as_secs()))
+}

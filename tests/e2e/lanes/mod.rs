@@ -1,0 +1,46 @@
+//! The lanes, cheapest proof first.
+
+mod four;
+mod mistakes;
+mod one;
+mod three;
+
+use crate::Result;
+use crate::checks::Cluster;
+use crate::scene::{Scene, say};
+use crate::shell::tail;
+use std::time::Duration;
+
+/// A story in a lab of its own.
+pub(crate) struct Lane {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) run: fn(&Scene) -> Result,
+}
+
+pub(crate) const ALL: &[Lane] = &[
+    Lane { name: "mistakes", about: "what an operator or a machine can have wrong: a clear word, and nothing touched", run: mistakes::run },
+    Lane { name: "one", about: "one machine is the whole cluster, host key learnt at first contact", run: one::trixie },
+    Lane { name: "three", about: "a control plane and two workers, used, cut off from power, changed, reset, made again", run: three::run },
+    Lane { name: "four", about: "three control planes and a worker, each control plane killed in turn", run: four::run },
+    Lane { name: "bookworm", about: "one machine with the Debian before", run: one::bookworm },
+];
+
+/// After a failure that ends a lane: what the machines and the API have to say.
+fn post_mortem(cluster: &Cluster) {
+    for args in
+        [&["get", "nodes", "-o", "wide"][..], &["get", "pods", "-A", "-o", "wide"], &["get", "events", "-A", "--sort-by=.lastTimestamp"]]
+    {
+        match cluster.kubectl.run(args, "", Duration::from_secs(10)) {
+            Ok(ran) => say(&format!("   kubectl {}:{}{}", args.join(" "), tail(&ran.out), tail(&ran.err))),
+            Err(error) => say(&format!("   kubectl {}: {error}", args.join(" "))),
+        }
+    }
+    let look = "systemctl --failed --no-legend --plain; journalctl -b -p warning --no-pager -o short-monotonic | tail -n 25";
+    for node in cluster.names() {
+        match cluster.lab.sh(node, look) {
+            Ok(said) => say(&format!("   {node}:{}", tail(&said))),
+            Err(error) => say(&format!("   {error}")),
+        }
+    }
+}

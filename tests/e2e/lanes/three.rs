@@ -1,0 +1,226 @@
+//! Issue 3 §5, points 1, 2, 3 and 5.
+
+use crate::Result;
+use crate::checks::{Cluster, Node, machines, network, security, workloads};
+use crate::homectl::Homectl;
+use crate::kubectl::Kubectl;
+use crate::lab::{self, Lab, write};
+use crate::scene::{Scene, ensure, eventually};
+use crate::tree::Trees;
+use serde_json::Value;
+use std::time::{Duration, Instant, SystemTime};
+
+const NODES: [&str; 3] = ["attic", "cellar", "garage"];
+const SPARE: &str = "spare";
+
+pub(crate) fn run(scene: &Scene) -> Result {
+    let lab = Lab::up("three", "trixie")?;
+    let homectl = Homectl::new("three")?;
+    let cluster = Cluster {
+        lab: &lab,
+        kubectl: Kubectl::new(lab::kubectl()?, &homectl.dir.join("kubeconfig")),
+        nodes: vec![
+            Node { name: "attic", host: 11, control_plane: true },
+            Node { name: "cellar", host: 12, control_plane: false },
+            Node { name: "garage", host: 13, control_plane: false },
+        ],
+        spare: Some(SPARE),
+    };
+    let story = Story { scene, homectl: &homectl, cluster: &cluster };
+    let told = story.tell();
+    if told.is_err() {
+        super::post_mortem(&cluster);
+    }
+    told
+}
+
+struct Story<'a> {
+    scene: &'a Scene,
+    homectl: &'a Homectl,
+    cluster: &'a Cluster<'a>,
+}
+
+impl Story<'_> {
+    fn tell(&self) -> Result {
+        let mut all = NODES.to_vec();
+        all.push(SPARE);
+        if !self.homectl.inventory().exists() {
+            self.homectl.write_inventory(&self.cluster.lab.inventory()?)?;
+        }
+        let pristine = Trees::of_machines(self.cluster.lab, &all)?;
+        self.scene.step("fresh: apply", || self.apply("fresh apply of three machines, seconds"))?;
+        self.scene.step("fresh: kubeconfig", || self.kubeconfig())?;
+        self.scene.step("fresh: all is well as soon as apply has ended", || self.well())?;
+        self.used();
+        self.scene.step("again: No changes, and nothing is written", || self.again())?;
+        self.scene.step("again: plan says so too, byte for byte", || self.plan_is_stable())?;
+        self.scene.step("power: all machines die and come back in another order", || self.power_cut())?;
+        self.scene.check("add-on: manifests of one's own, applied, pruned", || self.own_manifests());
+        self.scene.step("reset: nothing is left", || self.reset(&pristine, &all))?;
+        self.scene.step("reset: apply makes a cluster again", || {
+            self.apply("apply after reset, seconds")?;
+            self.kubeconfig()?;
+            self.well()?;
+            self.cluster.kubectl.apply(network::WEB)?;
+            let pods = network::web(self.cluster, 120)?;
+            network::service(self.cluster, &pods)
+        })
+    }
+
+    fn apply(&self, figure: &str) -> Result {
+        let ran = self.homectl.run("apply", &["--yes"])?.with(0)?;
+        self.scene.figure(figure, format!("{:.1}", ran.took.as_secs_f64()));
+        Ok(())
+    }
+
+    fn kubeconfig(&self) -> Result {
+        let text = self.homectl.run("kubeconfig", &[])?.ok()?;
+        write(&self.homectl.dir.join("kubeconfig"), &text)
+    }
+
+    /// No waiting: `apply` has waited.
+    fn well(&self) -> Result {
+        machines::ready(self.cluster)?;
+        machines::system_pods(self.cluster)?;
+        machines::overlay(self.cluster)
+    }
+
+    /// Point 1, and what else a cluster must hold.
+    fn used(&self) {
+        let (scene, cluster) = (self.scene, self.cluster);
+        let mut pods = Vec::new();
+        scene.check("pods: a pod on every node (each further pods: phase needs them)", || {
+            cluster.kubectl.apply(network::WEB)?;
+            pods = network::web(cluster, 120)?;
+            Ok(())
+        });
+        scene.check("pods: reach each other across nodes", || network::direct(cluster, &pods));
+        scene.check("pods: reach each other through a service, by address and by name", || network::service(cluster, &pods));
+        scene.check("pods: reach the LAN, which sees their node", || network::way_out(cluster, &pods));
+        scene.check("pods: exec and logs", || workloads::look_inside(cluster, &pods));
+        scene.check("use: top nodes", || workloads::top(cluster));
+        scene.check("use: a volume outlives its pod", || workloads::volume(cluster));
+        scene.check("use: limits are enforced", || workloads::limits(cluster));
+        scene.check("policy: allows and denies, across machines and on one", || network::policy(cluster));
+        scene.check("closed: serving certificates are verified", || security::serving_certificates(cluster));
+        scene.check("closed: the baseline refuses a privileged pod", || security::baseline(cluster));
+        scene.check("closed: anonymous callers", || security::anonymous(cluster));
+        scene.check("closed: secrets are encrypted at rest", || security::at_rest(cluster));
+        scene.check("closed: modes and owners of files", || security::modes(cluster));
+        scene.check("closed: flags of running processes", || security::flags(cluster));
+        scene.check("closed: ports on the LAN", || security::ports(cluster));
+    }
+
+    /// Point 2.
+    fn again(&self) -> Result {
+        let before = Trees::of(self.cluster.lab, &NODES)?;
+        let ran = self.homectl.run("apply", &["--yes"])?.with(0)?;
+        let after = Trees::of(self.cluster.lab, &NODES)?;
+        self.scene.figure("no-op apply of three machines, seconds", format!("{:.2}", ran.took.as_secs_f64()));
+        ensure(ran.out.contains("No changes."), || ran.seen())?;
+        after.same_as(&before)
+    }
+
+    fn plan_is_stable(&self) -> Result {
+        self.homectl.run("plan", &["--exit-code"])?.with(0)?;
+        let (one, two) = (self.homectl.run("plan", &["--json"])?.ok()?, self.homectl.run("plan", &["--json"])?.ok()?);
+        let _: Value = serde_json::from_str(&one).map_err(|error| format!("plan --json: {error}"))?;
+        ensure(one == two, || "two plans in a row differ".into())
+    }
+
+    /// Point 3: whole again without homectl.
+    fn power_cut(&self) -> Result {
+        let cluster = self.cluster;
+        let then = SystemTime::now();
+        cluster.lab.each("kill", &NODES)?;
+        let from = Instant::now();
+        for node in ["garage", "attic", "cellar"] {
+            cluster.lab.each("start", &[node])?;
+        }
+        eventually(Duration::from_secs(300), "whole again", || {
+            machines::ready(cluster)?;
+            self.leases_since(then)?;
+            let pods = cluster.kubectl.pods("e2e", "app=web")?;
+            for pod in &pods {
+                ensure(moment(&pod.started)? > then, || format!("{} runs since {}, before the power went", pod.name, pod.started))?;
+            }
+            network::by_name(cluster, &pods)
+        })?;
+        self.scene.figure("whole again after SIGKILL of all machines, seconds", format!("{:.1}", from.elapsed().as_secs_f64()));
+        eventually(Duration::from_secs(60), "the system's pods", || machines::system_pods(cluster))?;
+        let pods = network::web(cluster, 60)?;
+        network::service(cluster, &pods)?;
+        let ran = self.homectl.run("apply", &["--yes"])?.with(0)?;
+        ensure(ran.out.contains("No changes."), || format!("a restart is drift? {}", ran.seen()))
+    }
+
+    /// Every kubelet has renewed its lease since: Ready is not a memory.
+    fn leases_since(&self, then: SystemTime) -> Result {
+        for lease in self.cluster.kubectl.items(&["get", "leases", "-n", "kube-node-lease"])? {
+            let renewed = lease["spec"]["renewTime"].as_str().unwrap_or_default();
+            ensure(moment(renewed)? > then, || format!("{} was renewed at {renewed}", lease["metadata"]["name"]))?;
+        }
+        Ok(())
+    }
+
+    fn own_manifests(&self) -> Result {
+        let (kubectl, homectl) = (&self.cluster.kubectl, self.homectl);
+        let plain = lab::read(&homectl.inventory())?;
+        let config = |word: &str| {
+            format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: hello, namespace: hello}}\ndata: {{word: '{word}'}}\n")
+        };
+        write(&homectl.dir.join("hello/a.yaml"), "apiVersion: v1\nkind: Namespace\nmetadata: {name: hello}\n")?;
+        write(&homectl.dir.join("hello/b.yaml"), &config("first"))?;
+        write(&homectl.dir.join("hello/c.yaml"), include_str!("../manifests/hello.yaml"))?;
+        homectl.write_inventory(&format!("{plain}\n[[addon]]\nname = \"hello\"\nmanifests = [\"hello/*.yaml\"]\n"))?;
+        homectl.run("plan", &["--exit-code"])?.with(2)?;
+        homectl.run("apply", &["--yes"])?.with(0)?;
+        kubectl.pods("hello", "app=hello")?;
+        let word = || kubectl.ok(&["get", "configmap", "hello", "-n", "hello", "-o", "jsonpath={.data.word}"]);
+        ensure(word()? == "first", || "the config map is not ours".into())?;
+        // Changed and dropped in one go.
+        write(&homectl.dir.join("hello/b.yaml"), &config("second"))?;
+        std::fs::remove_file(homectl.dir.join("hello/c.yaml")).map_err(|error| error.to_string())?;
+        homectl.run("apply", &["--yes"])?.with(0)?;
+        ensure(word()? == "second", || "the config map did not change".into())?;
+        let gone = |what: &[&str]| {
+            eventually(Duration::from_secs(60), "pruned", || {
+                let left = kubectl.ok(&[what, &["--ignore-not-found", "-o", "name"]].concat())?;
+                ensure(left.is_empty(), || left)
+            })
+        };
+        gone(&["get", "deployment,service", "-n", "hello"])?;
+        homectl.write_inventory(&plain)?;
+        homectl.run("apply", &["--yes"])?.with(0)?;
+        gone(&["get", "namespace", "hello"])?;
+        let ran = homectl.run("apply", &["--yes"])?.with(0)?;
+        ensure(ran.out.contains("No changes."), || ran.seen())
+    }
+
+    /// Point 5: as before homectl came, but for packages.
+    fn reset(&self, pristine: &Trees, all: &[&str]) -> Result {
+        let lab = self.cluster.lab;
+        let ran = self.homectl.run("reset", &["--yes"])?.with(0)?;
+        self.scene.figure("reset of three machines, seconds", format!("{:.1}", ran.took.as_secs_f64()));
+        // The neighbour gets the same packages by hand, so that what they bring is known.
+        let packages = lab.sh("attic", "dpkg-query -W -f '${Package}\\n'")?;
+        let install = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends";
+        lab.sh(
+            SPARE,
+            &format!("apt-get -qq update && {install} {} >/dev/null 2>&1", packages.split_whitespace().collect::<Vec<_>>().join(" ")),
+        )?;
+        let after = Trees::of_machines(lab, all)?;
+        let mut left = Vec::new();
+        for node in NODES {
+            left.extend(after.left(node, pristine, SPARE).into_iter().map(|line| format!("{node}: {line}")));
+        }
+        ensure(left.is_empty(), || format!("left, or not put back:\n      {}", left.join("\n      ")))?;
+        let again = self.homectl.run("reset", &["--yes"])?.with(0)?;
+        ensure(again.out.contains("No changes."), || again.seen())
+    }
+}
+
+/// A moment as the API writes it.
+fn moment(text: &str) -> Result<SystemTime> {
+    text.parse::<jiff::Timestamp>().map(SystemTime::from).map_err(|error| format!("'{text}' is no time: {error}"))
+}

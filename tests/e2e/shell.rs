@@ -1,0 +1,114 @@
+//! Commands with a deadline, and all that they said.
+
+use crate::Result;
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// A command that has ended.
+pub(crate) struct Ran {
+    pub(crate) what: String,
+    /// None: killed by a signal.
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+    pub(crate) took: Duration,
+}
+
+impl Ran {
+    /// Its stdout, if it ended well.
+    pub(crate) fn ok(self) -> Result<String> {
+        if self.code == Some(0) { Ok(self.out) } else { Err(self.seen()) }
+    }
+
+    /// Itself, if it ended with `code`.
+    pub(crate) fn with(self, code: i32) -> Result<Self> {
+        if self.code == Some(code) { Ok(self) } else { Err(format!("exit code {code} was due: {}", self.seen())) }
+    }
+
+    /// All of it in a few lines.
+    pub(crate) fn seen(&self) -> String {
+        let code = self.code.map_or("a signal".into(), |code| code.to_string());
+        format!("`{}` ended with {code} after {:.1} s: {}{}", self.what, self.took.as_secs_f64(), tail(&self.out), tail(&self.err))
+    }
+}
+
+/// The end of a text, on lines of its own.
+pub(crate) fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let from = lines.len().saturating_sub(25);
+    lines[from..].iter().map(|line| format!("\n      | {line}")).collect()
+}
+
+/// Runs `command`, gives it `stdin`, and kills it at the deadline.
+pub(crate) fn run(command: &mut Command, stdin: &[u8], deadline: Duration) -> Result<Ran> {
+    let mut what: Vec<String> =
+        std::iter::once(command.get_program()).chain(command.get_args()).map(|part| part.to_string_lossy().into_owned()).collect();
+    what.iter_mut().filter(|part| part.len() > 200).for_each(|part| *part = format!("{}…", part.chars().take(200).collect::<String>()));
+    let what = what.join(" ");
+    let from = Instant::now();
+    let mut child = command
+        .stdin(if stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("`{what}` could not be started: {error}"))?;
+    let (out, err) = (gather(child.stdout.take()), gather(child.stderr.take()));
+    if let Some(mut pipe) = child.stdin.take() {
+        let stdin = stdin.to_vec();
+        std::thread::spawn(move || pipe.write_all(&stdin).ok());
+    }
+    let code = wait(&mut child, from, deadline).map_err(|error| format!("`{what}`: {error}{}{}", tail(&out.text()), tail(&err.text())))?;
+    Ok(Ran { what, code, out: out.end(), err: err.end(), took: from.elapsed() })
+}
+
+fn wait(child: &mut Child, from: Instant, deadline: Duration) -> Result<Option<i32>> {
+    loop {
+        if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
+            return Ok(status.code());
+        }
+        if from.elapsed() > deadline {
+            child.kill().ok();
+            child.wait().ok();
+            return Err(format!("not done after {} s, killed", deadline.as_secs()));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// What comes out of a pipe, as far as it has come.
+struct Gathered {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+fn gather(pipe: Option<impl Read + Send + 'static>) -> Gathered {
+    let bytes = Arc::new(Mutex::new(Vec::new()));
+    let Some(mut pipe) = pipe else { return Gathered { bytes, thread: None } };
+    let into = Arc::clone(&bytes);
+    let thread = std::thread::spawn(move || {
+        let mut part = [0; 65536];
+        while let Ok(count @ 1..) = pipe.read(&mut part) {
+            if let Ok(mut bytes) = into.lock() {
+                bytes.extend_from_slice(&part[..count]);
+            }
+        }
+    });
+    Gathered { bytes, thread: Some(thread) }
+}
+
+impl Gathered {
+    fn text(&self) -> String {
+        self.bytes.lock().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// The whole, once the pipe is closed. A daemon that inherited it may keep it open, so not for ever.
+    fn end(self) -> String {
+        let from = Instant::now();
+        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) && from.elapsed() < Duration::from_secs(2) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.text()
+    }
+}
