@@ -44,7 +44,7 @@ impl Kubectl {
 
     /// Its stdout, if it ended well.
     pub(crate) fn ok(&self, args: &[&str]) -> Result<String> {
-        self.run(args, "", Duration::from_secs(60))?.ok()
+        self.run(args, "", Duration::from_mins(1))?.ok()
     }
 
     pub(crate) fn json(&self, args: &[&str]) -> Result<Value> {
@@ -60,7 +60,7 @@ impl Kubectl {
     }
 
     pub(crate) fn apply(&self, manifests: &str) -> Result {
-        self.run(&["apply", "-f", "-"], manifests, Duration::from_secs(60))?.ok().map(drop)
+        self.run(&["apply", "-f", "-"], manifests, Duration::from_mins(1))?.ok().map(drop)
     }
 
     /// A command in a pod.

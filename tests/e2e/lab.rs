@@ -8,8 +8,8 @@ use std::process::Command;
 use std::time::Duration;
 
 /// Cold: an image, an engine and programs have to be made first.
-const UP: Duration = Duration::from_secs(3600);
-const SHORT: Duration = Duration::from_secs(180);
+const UP: Duration = Duration::from_hours(1);
+const SHORT: Duration = Duration::from_mins(3);
 
 /// Machines that go when this is dropped.
 pub(crate) struct Lab {

@@ -101,13 +101,13 @@ impl Scene {
 }
 
 /// Tries until it holds; what it gave, and after how long. At the deadline: what was seen last.
-pub(crate) fn eventually<T>(deadline: Duration, what: &str, mut look: impl FnMut() -> Result<T>) -> Result<(T, Duration)> {
+pub(crate) fn eventually<T>(seconds: u64, what: &str, mut look: impl FnMut() -> Result<T>) -> Result<(T, Duration)> {
     let from = Instant::now();
     loop {
         match look() {
             Ok(value) => return Ok((value, from.elapsed())),
-            Err(seen) if from.elapsed() > deadline => {
-                return Err(format!("{what}: not within {} s; last seen: {seen}", deadline.as_secs()));
+            Err(seen) if from.elapsed().as_secs() >= seconds => {
+                return Err(format!("{what}: not within {seconds} s; last seen: {seen}"));
             }
             Err(_) => std::thread::sleep(Duration::from_millis(250)),
         }

@@ -5,7 +5,6 @@ use crate::Result;
 use crate::kubectl::Pod;
 use crate::scene::{ensure, eventually};
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 pub(crate) const WEB: &str = include_str!("../manifests/web.yaml");
 const GUESTS: &str = include_str!("../manifests/guests.yaml");
@@ -18,7 +17,7 @@ pub(crate) fn web(cluster: &Cluster, deadline: u64) -> Result<Vec<Pod>> {
 }
 
 fn everywhere(cluster: &Cluster, namespace: &str, label: &str, deadline: u64) -> Result<Vec<Pod>> {
-    let (pods, _) = eventually(Duration::from_secs(deadline), &format!("pods {label} on every node"), || {
+    let (pods, _) = eventually(deadline, &format!("pods {label} on every node"), || {
         let pods = cluster.kubectl.pods(namespace, label)?;
         let nodes: BTreeSet<&str> = pods.iter().map(|pod| pod.node.as_str()).collect();
         ensure(nodes.len() == cluster.nodes.len(), || format!("on {nodes:?} only"))?;
@@ -97,7 +96,7 @@ pub(crate) fn policy(cluster: &Cluster) -> Result {
         friends: everywhere(cluster, "guarded", "app=friend", 120)?,
         strangers: everywhere(cluster, "guarded", "app=stranger", 120)?,
     };
-    let limit = Duration::from_secs(60);
+    let limit = 60;
     eventually(limit, "everybody gets in before there is a policy", || guests.hold(cluster, true))?;
     cluster.kubectl.apply(POLICY)?;
     eventually(limit, "the policy is enforced", || guests.hold(cluster, false))?;

@@ -64,7 +64,7 @@ pub(crate) fn etcdctl(cluster: &Cluster, node: &str) -> Result<String> {
             "tar=$(ls {}/*/etcd-*-linux-amd64.tar.gz | sort -V | tail -n 1) && tar xzf \"$tar\" -O --wildcards '*/etcdctl' | base64 -w0",
             releases.display()
         );
-        let text = run(Command::new("bash").args(["-c", &unpack]), &[], Duration::from_secs(60))?.ok()?;
+        let text = run(Command::new("bash").args(["-c", &unpack]), &[], Duration::from_mins(1))?.ok()?;
         cluster.lab.put(node, "/tmp/e2e-etcdctl.b64", text.as_bytes(), "600")?;
         cluster.lab.sh(node, &format!("base64 -d /tmp/e2e-etcdctl.b64 >{path} && rm /tmp/e2e-etcdctl.b64 && chmod 700 {path}"))?;
     }

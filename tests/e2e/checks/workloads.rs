@@ -4,7 +4,6 @@ use super::Cluster;
 use crate::Result;
 use crate::kubectl::Pod;
 use crate::scene::{ensure, eventually};
-use std::time::Duration;
 
 const CLAIM: &str = include_str!("../manifests/claim.yaml");
 const WRITER: &str = include_str!("../manifests/writer.yaml");
@@ -23,7 +22,7 @@ pub(crate) fn look_inside(cluster: &Cluster, pods: &[Pod]) -> Result {
 
 /// `top nodes` has figures of every node.
 pub(crate) fn top(cluster: &Cluster) -> Result {
-    eventually(Duration::from_secs(90), "kubectl top nodes", || {
+    eventually(90, "kubectl top nodes", || {
         let said = cluster.kubectl.ok(&["top", "nodes", "--no-headers"])?;
         for name in cluster.names() {
             let line = said.lines().find(|line| line.starts_with(name)).ok_or_else(|| format!("nothing of {name}: {said}"))?;
@@ -39,7 +38,7 @@ pub(crate) fn volume(cluster: &Cluster) -> Result {
     let kubectl = &cluster.kubectl;
     kubectl.apply(CLAIM)?;
     kubectl.apply(WRITER)?;
-    let there = |deadline| eventually(Duration::from_secs(deadline), "the pod with the volume", || kubectl.pods("e2e", "app=writer"));
+    let there = |deadline| eventually(deadline, "the pod with the volume", || kubectl.pods("e2e", "app=writer"));
     there(120)?;
     kubectl.exec("e2e", "writer", &["sh", "-c", "echo 'dear diary' >/diary/page && sync"])?;
     let phase = kubectl.ok(&["get", "pvc", "diary", "-n", "e2e", "-o", "jsonpath={.status.phase}"])?;
@@ -53,7 +52,7 @@ pub(crate) fn volume(cluster: &Cluster) -> Result {
     kubectl.ok(&["delete", "pod", "writer", "-n", "e2e"])?;
     let volume = kubectl.ok(&["get", "pvc", "diary", "-n", "e2e", "-o", "jsonpath={.spec.volumeName}"])?;
     kubectl.ok(&["delete", "pvc", "diary", "-n", "e2e"])?;
-    eventually(Duration::from_secs(90), "the volume goes with its claim", || {
+    eventually(90, "the volume goes with its claim", || {
         let left = kubectl.ok(&["get", "pv", "-o", "name"])?;
         ensure(!left.contains(&volume), || left)
     })
@@ -65,7 +64,7 @@ pub(crate) fn limits(cluster: &Cluster) -> Result {
     let kubectl = &cluster.kubectl;
     kubectl.ok(&["delete", "pod", "hog", "-n", "e2e", "--ignore-not-found"])?;
     kubectl.apply(HOG)?;
-    eventually(Duration::from_secs(120), "the hog is killed for its memory", || {
+    eventually(120, "the hog is killed for its memory", || {
         let pod = kubectl.json(&["get", "pod", "hog", "-n", "e2e"])?;
         let all = pod["status"]["containerStatuses"].as_array().cloned().unwrap_or_default();
         let of = |name: &str| all.iter().find(|c| c["name"] == name).map(|c| c["state"].clone()).unwrap_or_default();

@@ -36,7 +36,7 @@ fn tell(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
     scene.step("fresh: apply", || {
         homectl.write_inventory(&cluster.lab.inventory()?)?;
         let ran = homectl.run("apply", &["--yes"])?.with(0)?;
-        scene.figure("fresh apply of four machines, seconds", format!("{:.1}", ran.took.as_secs_f64()));
+        scene.figure("fresh apply of four machines, seconds", ran.took);
         write(&homectl.dir.join("kubeconfig"), &homectl.run("kubeconfig", &[])?.ok()?)
     })?;
     scene.step("fresh: all is well as soon as apply has ended", || {
@@ -56,10 +56,10 @@ fn tell(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
         scene.step(&format!("loss: {victim} dies, the API answers within {} s", LIMIT.as_secs()), || lose(scene, cluster, victim))?;
         scene.step(&format!("loss: {victim} comes back, etcd has three healthy members"), || {
             cluster.lab.each("start", &[victim])?;
-            let (_, took) = eventually(Duration::from_secs(180), "three healthy members", || members(cluster, victim))?;
-            scene.figure(&format!("etcd whole after {victim} was switched on, seconds"), format!("{:.1}", took.as_secs_f64()));
-            eventually(Duration::from_secs(120), "all nodes Ready", || machines::ready(cluster))?;
-            eventually(Duration::from_secs(120), "its API server answers", || answers(&context_of(cluster, victim)?)).map(drop)
+            let ((), took) = eventually(180, "three healthy members", || members(cluster, victim))?;
+            scene.figure(&format!("etcd whole after {victim} was switched on, seconds"), took);
+            eventually(120, "all nodes Ready", || machines::ready(cluster))?;
+            eventually(120, "its API server answers", || answers(&context_of(cluster, victim)?)).map(drop)
         })?;
     }
     scene.check("loss: after all that, pods on every node reach each other", || {
@@ -143,8 +143,8 @@ fn watch(scene: &Scene, cluster: &Cluster, victim: &str, outside: &Kubectl, kube
     });
     let one = one.map_err(|_| "the watch broke")??;
     let two = two.map_err(|_| "the watch broke")??;
-    scene.figure(&format!("{victim} killed: kubectl is answered by another after, seconds"), format!("{:.1}", one.as_secs_f64()));
-    scene.figure(&format!("{victim} killed: the worker's kubelet is answered after, seconds"), format!("{:.1}", two.as_secs_f64()));
+    scene.figure(&format!("{victim} killed: kubectl is answered by another after, seconds"), one);
+    scene.figure(&format!("{victim} killed: the worker's kubelet is answered after, seconds"), two);
     ensure(one <= LIMIT && two <= LIMIT, || {
         format!("kubectl after {:.1} s, the worker after {:.1} s", one.as_secs_f64(), two.as_secs_f64())
     })

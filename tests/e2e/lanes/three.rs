@@ -8,7 +8,7 @@ use crate::lab::{self, Lab, write};
 use crate::scene::{Scene, ensure, eventually};
 use crate::tree::Trees;
 use serde_json::Value;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 const NODES: [&str; 3] = ["attic", "cellar", "garage"];
 const SPARE: &str = "spare";
@@ -69,7 +69,7 @@ impl Story<'_> {
 
     fn apply(&self, figure: &str) -> Result {
         let ran = self.homectl.run("apply", &["--yes"])?.with(0)?;
-        self.scene.figure(figure, format!("{:.1}", ran.took.as_secs_f64()));
+        self.scene.figure(figure, ran.took);
         Ok(())
     }
 
@@ -116,7 +116,7 @@ impl Story<'_> {
         let before = Trees::of(self.cluster.lab, &NODES)?;
         let ran = self.homectl.run("apply", &["--yes"])?.with(0)?;
         let after = Trees::of(self.cluster.lab, &NODES)?;
-        self.scene.figure("no-op apply of three machines, seconds", format!("{:.2}", ran.took.as_secs_f64()));
+        self.scene.figure("no-op apply of three machines, seconds", ran.took);
         ensure(ran.out.contains("No changes."), || ran.seen())?;
         after.same_as(&before)
     }
@@ -137,7 +137,7 @@ impl Story<'_> {
         for node in ["garage", "attic", "cellar"] {
             cluster.lab.each("start", &[node])?;
         }
-        eventually(Duration::from_secs(300), "whole again", || {
+        eventually(300, "whole again", || {
             machines::ready(cluster)?;
             self.leases_since(then)?;
             let pods = cluster.kubectl.pods("e2e", "app=web")?;
@@ -146,8 +146,8 @@ impl Story<'_> {
             }
             network::by_name(cluster, &pods)
         })?;
-        self.scene.figure("whole again after SIGKILL of all machines, seconds", format!("{:.1}", from.elapsed().as_secs_f64()));
-        eventually(Duration::from_secs(60), "the system's pods", || machines::system_pods(cluster))?;
+        self.scene.figure("whole again after SIGKILL of all machines, seconds", from.elapsed());
+        eventually(60, "the system's pods", || machines::system_pods(cluster))?;
         let pods = network::web(cluster, 60)?;
         network::service(cluster, &pods)?;
         let ran = self.homectl.run("apply", &["--yes"])?.with(0)?;
@@ -184,7 +184,7 @@ impl Story<'_> {
         homectl.run("apply", &["--yes"])?.with(0)?;
         ensure(word()? == "second", || "the config map did not change".into())?;
         let gone = |what: &[&str]| {
-            eventually(Duration::from_secs(60), "pruned", || {
+            eventually(60, "pruned", || {
                 let left = kubectl.ok(&[what, &["--ignore-not-found", "-o", "name"]].concat())?;
                 ensure(left.is_empty(), || left)
             })
@@ -201,7 +201,7 @@ impl Story<'_> {
     fn reset(&self, pristine: &Trees, all: &[&str]) -> Result {
         let lab = self.cluster.lab;
         let ran = self.homectl.run("reset", &["--yes"])?.with(0)?;
-        self.scene.figure("reset of three machines, seconds", format!("{:.1}", ran.took.as_secs_f64()));
+        self.scene.figure("reset of three machines, seconds", ran.took);
         // The neighbour gets the same packages by hand, so that what they bring is known.
         let packages = lab.sh("attic", "dpkg-query -W -f '${Package}\\n'")?;
         let install = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends";
