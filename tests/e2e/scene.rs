@@ -60,9 +60,9 @@ impl Scene {
         Ok(())
     }
 
-    /// A number worth reporting.
-    pub(crate) fn figure(&self, what: &str, number: impl ToString) {
-        let number = number.to_string();
+    /// A time worth reporting; `what` says of what, in seconds.
+    pub(crate) fn figure(&self, what: &str, took: Duration) {
+        let number = format!("{:.2}", took.as_secs_f64());
         say(&format!("   {what}: {number}"));
         self.figures.borrow_mut().push((what.to_owned(), number));
     }
