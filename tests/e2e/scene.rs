@@ -91,7 +91,8 @@ impl Scene {
 
     fn write_figures(&self, figures: &[(String, String)]) {
         let Some(path) = std::env::var_os("HOMECTL_E2E_FIGURES") else { return };
-        let text: String = figures.iter().map(|(what, number)| format!("{}\t{what}\t{number}\n", self.lane)).collect();
+        let lines: Vec<String> = figures.iter().map(|(what, number)| format!("{}\t{what}\t{number}\n", self.lane)).collect();
+        let text = lines.concat();
         let written =
             std::fs::OpenOptions::new().create(true).append(true).open(&path).and_then(|mut file| file.write_all(text.as_bytes()));
         if let Err(error) = written {

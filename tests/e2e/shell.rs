@@ -38,7 +38,7 @@ impl Ran {
 pub(crate) fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.trim_end().lines().collect();
     let from = lines.len().saturating_sub(25);
-    lines[from..].iter().map(|line| format!("\n      | {line}")).collect()
+    lines[from..].iter().flat_map(|line| ["\n      | ", line]).collect()
 }
 
 /// Runs `command`, gives it `stdin`, and kills it at the deadline.
@@ -88,7 +88,7 @@ fn gather(pipe: Option<impl Read + Send + 'static>) -> Gathered {
     let Some(mut pipe) = pipe else { return Gathered { bytes, thread: None } };
     let into = Arc::clone(&bytes);
     let thread = std::thread::spawn(move || {
-        let mut part = [0; 65536];
+        let mut part = vec![0; 65536];
         while let Ok(count @ 1..) = pipe.read(&mut part) {
             if let Ok(mut bytes) = into.lock() {
                 bytes.extend_from_slice(&part[..count]);

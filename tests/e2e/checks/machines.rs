@@ -39,7 +39,7 @@ pub(crate) fn system_pods(cluster: &Cluster) -> Result {
     ensure(not.is_empty(), || format!("not ready: {}", not.join(", ")))
 }
 
-/// `wg` on every node: all others are peers, have shaken hands, and carry their pods' range.
+/// `wg` on every node, once pods have talked: all others are peers, have shaken hands, and carry their pods' range.
 pub(crate) fn overlay(cluster: &Cluster) -> Result {
     for node in cluster.names() {
         let dump = cluster.lab.sh(node, "wg show wg0 dump")?;
