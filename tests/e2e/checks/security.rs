@@ -95,7 +95,7 @@ pub(crate) fn modes(cluster: &Cluster) -> Result {
         /etc/systemd/system/kubelet.service 600 root:root\n/etc/kubernetes/kube-proxy.conf 600 root:root\n\
         /etc/kubernetes/kubelet.conf 600 root:root\n/etc/kubernetes/pki/ca.crt 644 root:root\n/etc/kubernetes/pki 755 root:root\n\
         /var/lib/kubelet/config.yaml 600 root:root\n/var/lib/kubelet/pki 700 root:root\n/var/lib/kubelet/pki/*.pem 600 root:root\n\
-        /etc/cni/net.d/* 600 root:root\n/etc/homectl/* 644 root:root\n";
+        /etc/cni/net.d/* 600 root:root\n/etc/homectl/overlay 700 root:root\n/etc/homectl/overlay/* 600 root:root\n";
     let control_plane = "\
         /etc/systemd/system/kube-apiserver.service 600 root:root\n/etc/systemd/system/kube-controller-manager.service 600 root:root\n\
         /etc/systemd/system/kube-scheduler.service 600 root:root\n/etc/systemd/system/etcd.service 600 root:root\n\
