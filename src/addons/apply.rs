@@ -91,7 +91,7 @@ async fn patch_node(api: &Api, object: &Object, nodes: &Resource) -> Result<(), 
     loop {
         let Some(live) = api.get(nodes, "", &object.name).await? else {
             if Instant::now() >= end {
-                return Err(not_yet(REGISTERED, "the node has not registered"));
+                return Err(not_yet(REGISTERED, "the node has not registered: is its kubelet up?"));
             }
             tokio::time::sleep(POLL).await;
             continue;
@@ -132,7 +132,7 @@ fn is_webhook(e: &ApiError) -> bool {
 }
 
 fn not_yet(limit: Duration, seen: &str) -> ApiError {
-    ApiError::Timeout { seconds: limit.as_secs(), call: seen.into() }
+    ApiError::NotYet { seconds: limit.as_secs(), seen: seen.into() }
 }
 
 /// An API error's message and causes, on one line.
