@@ -116,8 +116,7 @@ async fn remove(api: &Api, object: &Object) -> Result<(), ApiError> {
     let end = Instant::now() + GONE;
     while let Some(live) = api.get(&resource, place, &object.name).await? {
         if Instant::now() >= end {
-            let what = &live["metadata"]["finalizers"];
-            return Err(not_yet(GONE, &format!("it is still being deleted; finalizers: {what}; status: {}", live["status"]["conditions"])));
+            return Err(not_yet(GONE, &format!("it is still being deleted: {}", remains(&live))));
         }
         tokio::time::sleep(POLL).await;
     }
@@ -125,6 +124,13 @@ async fn remove(api: &Api, object: &Object) -> Result<(), ApiError> {
         api.forget_discovery();
     }
     Ok(())
+}
+
+/// What keeps an object that is being deleted: what its status complains of, else its finalizers.
+fn remains(live: &Value) -> String {
+    let conditions = live["status"]["conditions"].as_array().into_iter().flatten();
+    let told: Vec<&str> = conditions.filter(|c| c["status"] == "True").filter_map(|c| c["message"].as_str()).collect();
+    if told.is_empty() { format!("its finalizers are {}", live["metadata"]["finalizers"]) } else { told.join("; ") }
 }
 
 fn is_webhook(e: &ApiError) -> bool {
