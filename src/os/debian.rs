@@ -6,7 +6,7 @@ use crate::facts::{Facts, WireGuard};
 pub(super) struct Debian;
 
 impl Os for Debian {
-    fn packages(&self, facts: &Facts, _control_plane: bool) -> Vec<String> {
+    fn packages(&self, facts: &Facts) -> Vec<String> {
         let mut names = vec!["ca-certificates", "haproxy", "ipset", "iproute2", "iptables", "nftables", "openssl", "wireguard-tools"];
         if facts.wireguard == WireGuard::UserSpace {
             names.push("wireguard-go");

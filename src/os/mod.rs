@@ -6,8 +6,8 @@ use crate::facts::Facts;
 
 /// What differs between distributions.
 pub trait Os: Send + Sync {
-    /// Packages that every node needs, given its facts and whether it is a control plane.
-    fn packages(&self, facts: &Facts, control_plane: bool) -> Vec<String>;
+    /// Packages that every node needs, given its facts.
+    fn packages(&self, facts: &Facts) -> Vec<String>;
     /// sh that prints those of the packages `"$@"` that are installed, a line each.
     fn query(&self) -> &'static str;
     /// sh that installs the packages `"$@"` without asking anything.

@@ -8,7 +8,7 @@ use crate::want::{Packages, Unit, Want};
 pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     // Masked first: a package starts its service as soon as it is there.
     let mut wants: Vec<Want> = ctx.os.masked().iter().map(|unit| Want::Unit(Unit::masked(*unit))).collect();
-    let names = ctx.os.packages(ctx.facts, ctx.node.is_control_plane());
+    let names = ctx.os.packages(ctx.facts);
     wants.push(Want::Packages(Packages { names, query: ctx.os.query().into(), install: ctx.os.install().into() }));
     Ok(Some(Step {
         id: ctx.id("packages"),

@@ -71,9 +71,10 @@ impl Unit {
                 help: format!("somebody else's {} is installed; remove it first: homectl takes over no foreign service", self.name),
             };
         }
-        if !unit.drop_ins.is_empty() {
+        let drop_ins: Vec<&str> = unit.drop_ins.iter().map(String::as_str).filter(|path| !for_all(path)).collect();
+        if !drop_ins.is_empty() {
             return Verdict::Blocked {
-                why: format!("foreign drop-ins change it: {}", unit.drop_ins.join(", ")),
+                why: format!("foreign drop-ins change it: {}", drop_ins.join(", ")),
                 help: "remove the drop-ins, or keep them and leave this unit alone: homectl does not overrule them".into(),
             };
         }
@@ -114,6 +115,11 @@ impl Unit {
         let script = format!("unit_stop {}\n", quote(&self.name));
         Verdict::Change(Change::script(Act::Delete, format!("is {}, wanted gone", unit.active), script))
     }
+}
+
+/// Whether a drop-in is one for every unit of a kind, as LXC's generators and distributions have them.
+fn for_all(path: &str) -> bool {
+    path.contains("/service.d/") || path.contains("/timer.d/")
 }
 
 #[cfg(test)]
@@ -158,5 +164,12 @@ mod tests {
         let packaged =
             UnitSeen { fragment: "/usr/lib/systemd/system/kubelet.service".into(), load: "loaded".into(), ..UnitSeen::default() };
         assert_eq!(glyph(&Unit::running("kubelet.service").diff(&Seen::Unit(packaged))), "x");
+        for (path, expected) in
+            [("/etc/systemd/system/x.service.d/override.conf", "x"), ("/run/systemd/system/service.d/zzz-lxc-service.conf", "=")]
+        {
+            let Seen::Unit(mut running) = seen("loaded", "active", "enabled") else { panic!("a unit") };
+            running.drop_ins = vec![path.into()];
+            assert_eq!(glyph(&Unit::running("x.service").diff(&Seen::Unit(running))), expected, "{path}");
+        }
     }
 }
