@@ -15,6 +15,7 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
 
 /// Everything the lane needs.
@@ -175,13 +176,26 @@ impl Walk<'_> {
         let mut current: Option<usize> = None;
         let mut stopped: Option<Stopped> = None;
         let reply = {
-            let host = self.cx.host;
+            let (host, stop) = (self.cx.host, self.cx.stop.clone());
+            let waits = AtomicBool::new(false);
             let me = &mut *self;
             let mut sink = |line: &str| {
                 let heard = batch.hear(line, &mut printed);
+                match heard {
+                    Heard::Began(tag) => waits.store(matches!(tag, Tag::Ready(_)), Ordering::Relaxed),
+                    Heard::Ended(..) => waits.store(false, Ordering::Relaxed),
+                    Heard::Waiting(..) | Heard::Nothing => {}
+                }
                 me.hear(&heard, &mut current, &mut stopped);
             };
-            host.run(batch.script(), &mut sink).await
+            tokio::select! {
+                reply = host.run(batch.script(), &mut sink) => Some(reply),
+                // A wait changes nothing on the machine: whoever stops the run need not sit it out.
+                () = stopped_while(&stop, &waits) => None,
+            }
+        };
+        let Some(reply) = reply else {
+            return Err(Stopped { step: None, outcome: Outcome::Skipped { why: "interrupted while it was waited for".into() } });
         };
         if let Some(stopped) = stopped {
             return Err(stopped);
@@ -268,6 +282,14 @@ impl Walk<'_> {
         for i in 0..self.steps.len() {
             self.end(i, Outcome::Skipped { why: why.clone() });
         }
+    }
+}
+
+/// Ends once the run is to stop and nothing but a wait is going on.
+async fn stopped_while(stop: &CancellationToken, waits: &AtomicBool) {
+    stop.cancelled().await;
+    while !waits.load(Ordering::Relaxed) {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
 }
 

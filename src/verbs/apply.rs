@@ -32,7 +32,9 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
     }
     out.confirm("These changes will be made.", "yes").await?;
     let report = execute(&world, &fleet, &plan, &observed, out).await?;
-    learn(&mut world, &fleet).await?;
+    if !report.interrupted {
+        learn(&mut world, &fleet).await?;
+    }
     fleet.tell_traffic(global, out);
     Ok(code(&report))
 }
