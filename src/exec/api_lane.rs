@@ -6,7 +6,7 @@ use super::{EventKind, Outcome, Sink};
 use crate::kube::Condition;
 use crate::plan::PlannedStep;
 use crate::steps::{Lane, Ready, Test};
-use crate::want::{Object, Run as Does};
+use crate::want::{Object, Run as Does, Verdict};
 use futures::future::BoxFuture;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,9 @@ pub(super) async fn walk(cx: Context<'_>) -> Tally {
 }
 
 async fn work(cx: &Context<'_>, step: &PlannedStep, tally: &mut Tally) -> Result<(), Outcome> {
+    if let Some(Verdict::Blocked { why, help }) = step.blocked().map(|i| &i.verdict) {
+        return Err(Outcome::Failed { what: format!("blocked: {why}"), evidence: Vec::new(), help: help.clone() });
+    }
     cx.sink.tell(EventKind::StepBegan { step: step.id.clone(), title: step.title.clone() });
     for item in &step.items {
         let Some(Does::Api(object, present)) = item.verdict.change().map(|c| &c.run) else { continue };

@@ -61,7 +61,8 @@ impl Tally {
 }
 
 impl Run<'_> {
-    /// Runs exactly the plan. A lane with something blocked in it is not touched at all.
+    /// Runs exactly the plan. A machine with something blocked on it is not touched at all; in the API only what needs
+    /// the blocked step waits.
     pub async fn go(self) -> Report {
         let began = Instant::now();
         let board = Board::new();
@@ -91,14 +92,12 @@ impl Run<'_> {
     }
 
     async fn walk(&self, at: &Lane, steps: Vec<&PlannedStep>, board: Board) -> Tally {
-        if steps.iter().any(|s| s.blocked().is_some()) {
-            return self.leave_alone(&steps, &board);
-        }
         match at {
             Lane::Cluster => {
                 let cx = api_lane::Context { steps, api: self.api, board, sink: self.sink.clone(), stop: self.stop.clone() };
                 api_lane::walk(cx).await
             }
+            Lane::Node(_) if steps.iter().any(|s| s.blocked().is_some()) => self.leave_alone(&steps, &board),
             Lane::Node(name) => {
                 let Some(host) = self.hosts.get(name) else { return self.leave_alone(&steps, &board) };
                 let cx = lane::Context { node: name, host, supply: self.supply, board, sink: self.sink.clone(), stop: self.stop.clone() };
