@@ -20,8 +20,8 @@ relink() { # PATH TARGET
     ln -s "$2" "$t"
     mv -fT "$t" "$1"
 }
-unit_fresh() { # systemd reads unit files again only where it must
-    case $(systemctl show -p NeedDaemonReload --value -- "$1") in yes) systemctl daemon-reload ;; esac
+unit_fresh() { # systemd reads unit files again only where it must; a timer stands for its service too
+    case $(systemctl show -p NeedDaemonReload --value -- "$1" "${1%.*}.service") in *yes*) systemctl daemon-reload ;; esac
 }
 unit_start() {
     systemctl enable --no-reload --quiet -- "$1"

@@ -4,7 +4,11 @@ mod absent;
 mod api_proxy;
 mod apiserver;
 mod approver;
+#[cfg(test)]
+mod approver_tests;
 mod base;
+#[cfg(test)]
+mod by_hand;
 mod cni;
 mod controller_manager;
 mod etcd;
@@ -28,6 +32,8 @@ mod packages;
 mod pki;
 mod programs;
 mod renewal;
+#[cfg(test)]
+mod renewal_tests;
 mod runtime;
 mod scheduler;
 mod serving;
