@@ -35,7 +35,7 @@ fn judged(request: &Request) -> (String, String) {
 }
 
 fn ask(dir: &Path, request: &Request, body: &str) -> (String, String) {
-    let list = |items: &[&str]| items.iter().map(|i| format!("{i:?},")).collect::<String>() + "-";
+    let list = |items: &[&str]| items.iter().map(|i| format!("{i:?}")).chain(["-".into()]).collect::<Vec<_>>().join(",");
     let line = [
         "\"csr-x1\"".to_owned(),
         format!("{:?}", request.signer),

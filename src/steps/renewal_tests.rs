@@ -29,7 +29,7 @@ impl Plane {
         let mut leaves = Vec::new();
         for want in steps.iter().flat_map(|s: &Step| &s.wants) {
             match want {
-                Want::File(f) if f.path.ends_with(".key") || f.path.ends_with("ca.crt") => {
+                Want::File(f) if f.path.starts_with("/etc/kubernetes/pki/") => {
                     let Some(body) = &f.body else { continue };
                     let text = match body {
                         crate::want::Body::Text(t) => t,
