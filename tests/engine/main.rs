@@ -1,0 +1,220 @@
+//! The engine from look to run over a real `sh` on this computer: what a plan says is what happens, once; what fails
+//! stops what depends on it and nothing else; what is settled is left alone.
+
+#![expect(clippy::expect_used, reason = "a test ends at the first surprise")]
+
+use futures::future::BoxFuture;
+use homectl::exec::{ApiLane, EventKind, Outcome, Report, Run, Sink, Supplied, Supply};
+use homectl::kube::Condition;
+use homectl::plan::{self, Observed, Plan};
+use homectl::ssh::{Connection, LocalShell};
+use homectl::steps::{Mode, Ready, Step, StepId};
+use homectl::want::{Dir, File, Guard, Link, Object, Program, Want, probe};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use tokio_util::sync::CancellationToken;
+
+/// Nothing is installed and no API is asked in these runs.
+struct Nobody;
+
+impl Supply for Nobody {
+    fn get<'a>(&'a self, program: &'a Program) -> BoxFuture<'a, homectl::error::Result<Vec<Supplied>>> {
+        Box::pin(async move { Err(homectl::error::Failure::failed(format!("{} is not to be had", program.component))) })
+    }
+}
+
+impl ApiLane for Nobody {
+    fn apply<'a>(&'a self, _: &'a Object, _: bool) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async { Err("no API".into()) })
+    }
+
+    fn check<'a>(&'a self, _: &'a [Condition]) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async { Err("no API".into()) })
+    }
+}
+
+/// `user:group` of whoever runs the test.
+fn me() -> String {
+    let out = Command::new("sh").args(["-c", "printf '%s:%s' \"$(id -un)\" \"$(id -gn)\""]).output().expect("sh runs");
+    String::from_utf8(out.stdout).expect("names are UTF-8")
+}
+
+fn step(node: &str, name: &str, wants: Vec<Want>) -> Step {
+    Step { id: StepId::node(node, name), title: name.into(), after: Vec::new(), wants, ready: None, rolling: None }
+}
+
+struct House {
+    hosts: BTreeMap<String, Connection>,
+    ended: Arc<Mutex<Vec<String>>>,
+}
+
+impl House {
+    async fn new(nodes: &[&str]) -> Self {
+        let mut hosts = BTreeMap::new();
+        for node in nodes {
+            let shell: Connection = Arc::new(LocalShell::new().await.expect("a local shell"));
+            hosts.insert((*node).to_owned(), shell);
+        }
+        Self { hosts, ended: Arc::default() }
+    }
+
+    /// Looks and plans, as the verbs do.
+    async fn plan(&self, steps: &[Step]) -> Plan {
+        let mut observed = Observed::new();
+        for step in steps {
+            let host = &self.hosts[&step.id.lane.to_string()];
+            let reply = host.run(&probe::compile(&step.wants), &mut |_| ()).await.expect("the look answers");
+            observed.insert(step.id.clone(), probe::parse(&step.wants, &reply.output));
+        }
+        plan::diff("test", Mode::Present, steps.to_vec(), &observed).expect("a plan")
+    }
+
+    async fn run(&self, plan: &Plan) -> Report {
+        let ended = Arc::clone(&self.ended);
+        ended.lock().expect("no panic").clear();
+        let sink = Sink::new(move |event| {
+            if let EventKind::StepEnded { step, outcome } = event {
+                let how = match outcome {
+                    Outcome::Done => "done",
+                    Outcome::Failed { .. } => "failed",
+                    Outcome::Skipped { .. } => "skipped",
+                };
+                ended.lock().expect("no panic").push(format!("{step} {how}"));
+            }
+        });
+        let run = Run { plan, hosts: &self.hosts, supply: &Nobody, api: &Nobody, sink, stop: CancellationToken::new() };
+        run.go().await
+    }
+
+    fn ended(&self) -> Vec<String> {
+        let mut all = self.ended.lock().expect("no panic").clone();
+        all.sort();
+        all
+    }
+}
+
+fn files(root: &Path) -> Vec<Want> {
+    let at = |name: &str| format!("{}/{name}", root.display());
+    vec![
+        Want::Dir(Dir::new(at("d")).mode(0o700).owner(me())),
+        Want::File(File::text(at("d/a"), "hello\n").mode(0o640).owner(me())),
+        Want::Link(Link::new(at("l"), "d/a")),
+        Want::Guard(Guard::new(
+            "guard:g",
+            "the mark is there",
+            format!("[ -e {} ]", at("mark")),
+            format!("echo x >>{0}; [ \"$(wc -l <{0})\" = 1 ]", at("mark")),
+        )),
+    ]
+}
+
+#[tokio::test]
+async fn what_the_plan_says_happens_once() {
+    let tmp = tempfile::tempdir().expect("a folder");
+    let house = House::new(&["attic"]).await;
+    let steps = vec![step("attic", "files", files(tmp.path()))];
+    let plan = house.plan(&steps).await;
+    assert_eq!(plan.counts().changes(), 4);
+    let report = house.run(&plan).await;
+    assert_eq!((report.changed, report.failed.len()), (4, 0), "{report:?}");
+    let again = house.plan(&steps).await;
+    assert_eq!((again.counts().changes(), again.counts().settled), (0, 4));
+    assert_eq!(house.run(&again).await.changed, 0, "nothing to do does nothing");
+}
+
+#[tokio::test]
+async fn a_stale_plan_does_no_harm() {
+    let tmp = tempfile::tempdir().expect("a folder");
+    let house = House::new(&["attic"]).await;
+    let steps = vec![step("attic", "files", files(tmp.path()))];
+    let plan = house.plan(&steps).await;
+    house.run(&plan).await;
+    // The guard tests itself again: its command would fail a second time.
+    let report = house.run(&plan).await;
+    assert_eq!(report.failed, Vec::new());
+}
+
+#[tokio::test]
+async fn drift_is_mended_and_nothing_else() {
+    let tmp = tempfile::tempdir().expect("a folder");
+    let house = House::new(&["attic"]).await;
+    let steps = vec![step("attic", "files", files(tmp.path()))];
+    let first = house.plan(&steps).await;
+    house.run(&first).await;
+    std::fs::write(tmp.path().join("d/a"), "edited\n").expect("written");
+    let plan = house.plan(&steps).await;
+    let acting: Vec<&str> =
+        plan.steps.iter().flat_map(|s| &s.items).filter(|i| i.verdict.change().is_some()).map(|i| i.addr.as_str()).collect();
+    assert_eq!(acting, [format!("file:{}/d/a", tmp.path().display())]);
+    house.run(&plan).await;
+    assert_eq!(house.plan(&steps).await.counts().changes(), 0);
+    assert_eq!(std::fs::read_to_string(tmp.path().join("d/a")).expect("there"), "hello\n");
+}
+
+fn runs(name: &str, command: &str) -> Vec<Want> {
+    vec![Want::Guard(Guard::new(format!("guard:{name}"), name, "exit 1", command))]
+}
+
+#[tokio::test]
+async fn a_failure_stops_its_machine_and_its_dependants_only() {
+    let house = House::new(&["attic", "cellar", "garage"]).await;
+    let mut dependant = step("cellar", "after", runs("after", "true"));
+    dependant.after = vec![StepId::node("attic", "breaks")];
+    let steps = vec![
+        step("attic", "breaks", runs("breaks", "echo the evidence; exit 7")),
+        step("attic", "next", runs("next", "true")),
+        step("cellar", "before", runs("before", "true")),
+        dependant,
+        step("garage", "alone", runs("alone", "true")),
+    ];
+    let plan = house.plan(&steps).await;
+    let report = house.run(&plan).await;
+    let expected = ["after@cellar skipped", "alone@garage done", "before@cellar done", "breaks@attic failed", "next@attic skipped"];
+    assert_eq!(house.ended(), expected);
+    assert_eq!(report.failed[0].evidence, ["the evidence"]);
+}
+
+#[tokio::test]
+async fn what_is_blocked_is_not_touched() {
+    let tmp = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(tmp.path().join("f")).expect("made");
+    let at = |name: &str| format!("{}/{name}", tmp.path().display());
+    let house = House::new(&["attic", "cellar"]).await;
+    let steps = vec![
+        step("attic", "one", vec![Want::File(File::text(at("new"), "x").owner(me()))]),
+        step("attic", "two", vec![Want::File(File::text(at("f"), "x").owner(me()))]),
+        step("cellar", "one", vec![Want::File(File::text(at("other"), "x").owner(me()))]),
+    ];
+    let plan = house.plan(&steps).await;
+    assert_eq!(plan.counts().blocked, 1);
+    let report = house.run(&plan).await;
+    assert_eq!(report.failed.len(), 1);
+    assert!(!tmp.path().join("new").exists(), "nothing on a machine with something blocked");
+    assert!(tmp.path().join("other").exists(), "the other machine goes on");
+}
+
+#[tokio::test]
+async fn readiness_is_proven_before_dependants_and_told_with_its_evidence() {
+    let tmp = tempfile::tempdir().expect("a folder");
+    let mark = format!("{}/up", tmp.path().display());
+    let house = House::new(&["attic", "cellar"]).await;
+    let mut slow = step("attic", "slow", runs("slow", &format!("(sleep 1; touch {mark}) >/dev/null 2>&1 &")));
+    slow.ready = Some(Ready::node("the mark is up", format!("[ -e {mark} ]")));
+    let mut after = step("cellar", "after", runs("after", &format!("[ -e {mark} ]")));
+    after.after = vec![slow.id.clone()];
+    let plan = house.plan(&[slow, after]).await;
+    let report = house.run(&plan).await;
+    assert_eq!(report.failed, Vec::new());
+    assert_eq!(house.ended(), ["after@cellar done", "slow@attic done"]);
+
+    let mut never = step("attic", "never", runs("never", "true"));
+    let mut ready = Ready::node("the moon", "echo still dark; exit 1");
+    ready.deadline = 1;
+    never.ready = Some(ready);
+    let plan = house.plan(&[never]).await;
+    let report = house.run(&plan).await;
+    assert!(report.failed[0].what.contains("the moon"), "{report:?}");
+    assert_eq!(report.failed[0].evidence[0], "still dark");
+}
