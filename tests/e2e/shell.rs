@@ -2,6 +2,7 @@
 
 use crate::Result;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -43,8 +44,9 @@ pub(crate) fn tail(text: &str) -> String {
 
 /// Runs `command`, gives it `stdin`, and kills it at the deadline.
 pub(crate) fn run(command: &mut Command, stdin: &[u8], deadline: Duration) -> Result<Ran> {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
     let mut what: Vec<String> =
-        std::iter::once(command.get_program()).chain(command.get_args()).map(|part| part.to_string_lossy().into_owned()).collect();
+        std::iter::once(program).chain(command.get_args()).map(|part| part.to_string_lossy().into_owned()).collect();
     what.iter_mut().filter(|part| part.len() > 200).for_each(|part| *part = format!("{}…", part.chars().take(200).collect::<String>()));
     let what = what.join(" ");
     let from = Instant::now();

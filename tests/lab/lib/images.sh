@@ -1,7 +1,7 @@
 # The images of the add-ons, under upstream's names less the registry's.
 # shellcheck shell=bash
 
-images_key() { { find "$BIN" -type f -printf '%P %s %T@\n' | sort; cat "$LAB_HOME"/lib/{images,oci}.sh "$LAB_HOME/image/pause.c"; } | key; }
+images_key() { { echo "$TOOLS_IMAGE"; find "$BIN" -type f -printf '%P %s %T@\n' | sort; cat "$LAB_HOME"/lib/{images,oci}.sh "$LAB_HOME/image/pause.c"; } | key; }
 
 images_push() {
   local registry=$1 data=$2 work root
@@ -16,10 +16,8 @@ images_push() {
   program_image "$registry" coredns/coredns:v1.14.7 coredns-v1.14.7/coredns /coredns 65532:65532
   program_image "$registry" metrics-server/metrics-server:v0.9.0 metrics-server-v0.9.0/metrics-server /metrics-server 65534
   program_image "$registry" rancher/local-path-provisioner:v0.0.30 local-path-v0.0.30/local-path-provisioner /usr/bin/local-path-provisioner ''
-  root=$work/busybox
-  busybox_root "$root"
-  oci_push "$registry" busybox:1.36 "$root" /bin/sh ''         # registry.k8s.io/busybox
-  oci_push "$registry" library/busybox:1.36 "$root" /bin/sh '' # docker.io's short name
+  oci_push "$registry" busybox:1.36 "$BUSYBOX" /bin/sh ''         # registry.k8s.io/busybox
+  oci_push "$registry" library/busybox:1.36 "$BUSYBOX" /bin/sh '' # docker.io's short name
   rm -rf "$work"
   as_root touch "$data/.complete"
 }

@@ -110,6 +110,7 @@ prepare() {
   mkdir -p "$CACHE/engine"
   sysctls_save
   image_up
+  busybox_up
   engine_rights "$IMAGE"
   mirror_up
 }

@@ -3,27 +3,36 @@
 
 REGISTRY_PROGRAM='registry-v3.1.2/registry'
 
-# A root with nothing but busybox; the programs and their data are mounted.
-services_image() {
-  local root
-  need busybox=busybox-static
-  TOOLS_IMAGE=homectl-lab:tools-$(key <"$(command -v busybox)")
-  docker image inspect "$TOOLS_IMAGE" >/dev/null 2>&1 && return 0
-  root=$(mktemp -d -p "$CACHE")
-  busybox_root "$root"
-  tar c -C "$root" --owner=0 --group=0 . | docker import - "$TOOLS_IMAGE" >/dev/null
-  rm -rf "$root"
+# Busybox with the C library it needs. The package is unpacked, not installed: what is installed here may be the statically linked one,
+# which crashes as soon as it looks up a name.
+busybox_up() {
+  BUSYBOX=$CACHE/bin/busybox
+  [ ! -f "$BUSYBOX/.complete" ] || return 0
+  local work file download=(apt-get -qq -o APT::Sandbox::User=root download busybox)
+  need ldd=libc-bin dpkg-deb=dpkg
+  say "fetching busybox (once)"
+  work=$(mktemp -d -p "$CACHE")
+  (cd "$work" && { "${download[@]}" || { as_root apt-get -qq update && "${download[@]}"; }; } >&2) ||
+    die "apt-get could not fetch busybox" "see its message above"
+  dpkg-deb -x "$work"/busybox_*.deb "$work/package"
+  rm -rf "$BUSYBOX"
+  mkdir -p "$BUSYBOX"/{bin,etc,tmp,var,run}
+  chmod 1777 "$BUSYBOX/tmp"
+  find "$work/package" -type f -name busybox -perm -100 -exec install -m755 {} "$BUSYBOX/bin/busybox" \;
+  while read -r file; do install -D -m755 "$file" "$BUSYBOX$file"; done < <(ldd "$BUSYBOX/bin/busybox" | grep -o '/[^ ]*')
+  printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n' >"$BUSYBOX/etc/passwd"
+  while read -r file; do
+    [ "$file" = busybox ] || ln -sf busybox "$BUSYBOX/bin/$file"
+  done < <("$BUSYBOX/bin/busybox" --list)
+  rm -rf "$work"
+  touch "$BUSYBOX/.complete"
 }
 
-busybox_root() {
-  local name
-  mkdir -p "$1"/{bin,etc,tmp,var,run}
-  chmod 1777 "$1/tmp"
-  cp "$(command -v busybox)" "$1/bin/busybox"
-  while read -r name; do
-    [ "$name" = busybox ] || ln -sf busybox "$1/bin/$name"
-  done < <("$1/bin/busybox" --list)
-  printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n' >"$1/etc/passwd"
+# A root with nothing but busybox; the programs and their data are mounted.
+services_image() {
+  TOOLS_IMAGE=homectl-lab:tools-$(find "$BUSYBOX" -type f -print0 | sort -z | xargs -0 cat | key)
+  docker image inspect "$TOOLS_IMAGE" >/dev/null 2>&1 ||
+    tar c -C "$BUSYBOX" --owner=0 --group=0 . | docker import - "$TOOLS_IMAGE" >/dev/null
 }
 
 # service NAME ADDRESS OPTIONS…: a small container with a fixed address, unless it is there.
