@@ -72,7 +72,8 @@ impl Kubectl {
 
     /// The page at `url`, as a pod sees it; five seconds at most.
     pub(crate) fn get(&self, namespace: &str, pod: &str, url: &str) -> Result<String> {
-        self.exec(namespace, pod, &["wget", "-q", "-T", "5", "-O", "-", url]).map(|page| page.trim().to_owned())
+        // Debian's busybox crashes when wget is given a timeout of its own.
+        self.exec(namespace, pod, &["timeout", "5", "wget", "-q", "-O", "-", url]).map(|page| page.trim().to_owned())
     }
 
     /// Pods with this label: name, node and address. Fails while one of them is not ready.

@@ -45,7 +45,7 @@ pub(crate) fn service(cluster: &Cluster, pods: &[Pod]) -> Result {
     for url in [format!("http://{address}/"), PAGE.to_owned()] {
         for from in pods {
             // One command makes many calls, each of which may go to any node.
-            let many = format!("for i in $(seq 40); do wget -q -T 5 -O - {url} || exit 1; done");
+            let many = format!("for i in $(seq 40); do timeout 5 wget -q -O - {url} || exit 1; done");
             let page = cluster.kubectl.exec("e2e", &from.name, &["sh", "-c", &many]);
             let page = page.map_err(|error| format!("{url} from {}: {error}", from.node))?;
             let seen: BTreeSet<String> = page.lines().map(str::to_owned).collect();
@@ -127,7 +127,7 @@ impl Guests {
     fn visit(&self, cluster: &Cluster, guest: &Pod, allowed: bool) -> Result {
         let addresses: Vec<&str> = self.servers.iter().map(|server| server.address.as_str()).collect();
         let knock = format!(
-            "for a in {}; do (wget -q -T 2 -O - http://$a:8080/ >/tmp/$a 2>&1 && echo $a in || echo $a out) & done; wait",
+            "for a in {}; do (timeout 2 wget -q -O - http://$a:8080/ >/tmp/$a 2>&1 && echo $a in || echo $a out) & done; wait",
             addresses.join(" ")
         );
         let said = cluster.kubectl.exec("guarded", &guest.name, &["sh", "-c", &knock])?;

@@ -3,8 +3,8 @@
 
 REGISTRY_PROGRAM='registry-v3.1.2/registry'
 
-# Busybox with the C library it needs. The package is unpacked, not installed: what is installed here may be the statically linked one,
-# which crashes as soon as it looks up a name.
+# Busybox with the C library it needs, on its own. The package is unpacked, not installed: busybox and busybox-static exclude each other,
+# and which of them this machine has is not the lab's affair.
 busybox_up() {
   BUSYBOX=$CACHE/bin/busybox
   [ ! -f "$BUSYBOX/.complete" ] || return 0
