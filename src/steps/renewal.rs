@@ -3,6 +3,7 @@
 use super::etcd::UNIT as ETCD;
 use super::pki::{PKI, stem};
 use super::{Ctx, Step};
+use crate::cluster::AddonSource;
 use crate::error::Result;
 use crate::pki::Ca;
 use crate::template::{context, render};
@@ -14,6 +15,9 @@ const SERVICE: &str = "homectl-renewal.service";
 const SCRIPT: &str = "/opt/homectl/lib/renew-certificates";
 /// Read by the script and by whoever wants to know which certificates a control plane has.
 const LIST: &str = "/etc/homectl/certificates.list";
+
+/// The serving certificate of the metrics add-on, which reads it anew by itself.
+const METRICS_SERVER: &str = "kube-system/metrics-server-serving";
 
 /// Percent of its life that a certificate has left when the first control plane renews it. Others follow days before it,
 /// by number, so that no two members of etcd restart on one day; all come before the third at which a plan would.
@@ -51,13 +55,13 @@ struct Entry {
     served: Option<String>,
 }
 
-/// Every leaf of a control plane but the kubelet's own, which the kubelet rotates.
+/// Every leaf of a control plane, and of the add-ons, but the kubelet's own, which the kubelet rotates.
 fn entries(ctx: &Ctx) -> Vec<Entry> {
     let api = "kube-apiserver.service";
     let at = |port: u16| Some(format!("{}:{port}", ctx.node.overlay));
     let pem = |stem: &str, ca, unit, served| Entry { form: "pem", path: format!("{PKI}/{stem}.crt"), ca, unit, served };
     let kubeconfig = |path: &str, unit| Entry { form: "kubeconfig", path: path.into(), ca: Ca::Cluster, unit, served: None };
-    vec![
+    let mut all = vec![
         pem("etcd/server", Ca::Etcd, Some(ETCD), at(2379)),
         pem("etcd/peer", Ca::Etcd, Some(ETCD), at(2380)),
         pem("etcd/healthcheck-client", Ca::Etcd, None, None),
@@ -69,7 +73,11 @@ fn entries(ctx: &Ctx) -> Vec<Entry> {
         kubeconfig("/etc/kubernetes/controller-manager.conf", Some("kube-controller-manager.service")),
         kubeconfig("/etc/kubernetes/scheduler.conf", Some("kube-scheduler.service")),
         kubeconfig(super::approver::KUBECONFIG, None),
-    ]
+    ];
+    if ctx.cluster.addons.iter().any(|a| a.name == "metrics-server" && matches!(a.source, AddonSource::Catalogue)) {
+        all.push(Entry { form: "secret", path: METRICS_SERVER.into(), ca: Ca::Cluster, unit: None, served: None });
+    }
+    all
 }
 
 fn list(ctx: &Ctx) -> String {

@@ -191,3 +191,30 @@ fn check_tells_seconds_and_writes_nothing() {
     }
     assert_eq!(plane.texts(), before);
 }
+
+/// The certificate of an add-on lives in the API: renewed there, with the key that is there.
+#[test]
+fn a_secret_is_renewed_in_the_api() {
+    let plane = Plane::aged(300);
+    let at = plane.dir.path().display().to_string();
+    let leaf = plane.leaves.iter().find(|l| l.path.ends_with("/apiserver.crt")).unwrap();
+    let key = std::fs::read_to_string(plane.path(leaf).with_extension("key")).unwrap();
+    write(&plane.dir.path().join("crt"), &data_encoding::BASE64.encode(plane.pem(leaf).as_bytes()), 0o644);
+    write(&plane.dir.path().join("key"), &data_encoding::BASE64.encode(key.as_bytes()), 0o600);
+    let fake = format!(
+        "#!/bin/sh\necho \"$*\" >>{at}/calls\ncase $* in\n*'.crt}}') cat {at}/crt ;;\n*'.key}}') cat {at}/key ;;\n\
+         *patch*) for last; do :; done; cat \"${{last#*=}}\" >{at}/patch ;;\n*) exit 1 ;;\nesac\n"
+    );
+    write(&plane.dir.path().join("kubectl"), &fake, 0o755);
+    write(&plane.dir.path().join("certificates.list"), &format!("secret kube-system/metrics {at}/etc/kubernetes/pki/ca - -\n"), 0o644);
+    let kubectl = plane.dir.path().join("kubectl");
+    let out = plane.run(&[], &[("HOMECTL_KUBECTL", kubectl.to_str().unwrap())]);
+    assert!(out.status.success() && said(&out).contains("kube-system/metrics: renewed"), "{}", said(&out));
+    let patch: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(plane.dir.path().join("patch")).unwrap()).unwrap();
+    let pem = data_encoding::BASE64.decode(patch["data"]["tls.crt"].as_str().unwrap().as_bytes()).unwrap();
+    let pem = String::from_utf8(pem).unwrap();
+    assert!(judge(&leaf.spec, &leaf.ca, &pem, plane.now + 60).unwrap().contains("364 days"));
+    assert!(crate::pki::same_key(&plane.pem(leaf), &pem));
+    let calls = std::fs::read_to_string(plane.dir.path().join("calls")).unwrap();
+    assert!(calls.contains("-n kube-system patch secret metrics") && !calls.contains("PRIVATE"), "{calls}");
+}
