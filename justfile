@@ -14,6 +14,11 @@ check:
 test:
     tests/run test
 
+# The whole product on machines of the lab; HOMECTL_E2E=one names the lanes
+[group('check')]
+e2e:
+    tests/run e2e
+
 # Machines to try homectl on: `just lab up three`, `just lab sh attic`, `just lab down`
 [group('lab')]
 lab *ARGS:

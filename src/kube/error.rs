@@ -88,7 +88,10 @@ impl ApiError {
                 }
             }
             ::kube::Error::FromUtf8(e) => Self::Garbled { call: call.into(), seen: e.to_string() },
-            other => Self::Lost { seen: chain(other) },
+            other => {
+                let said = chain(other);
+                Self::Lost { seen: unready(&said).unwrap_or(said) }
+            }
         }
     }
 }
@@ -122,9 +125,23 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
+/// What `/readyz` holds against a server, of the forty lines it answers with.
+fn unready(said: &str) -> Option<String> {
+    let failed: Vec<&str> = said.lines().filter_map(|l| l.split_once("[-]")?.1.split_whitespace().next()).collect();
+    (!failed.is_empty()).then(|| format!("the API server is not ready: {}", failed.join(", ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_server_that_is_not_ready_only_what_fails_is_told() {
+        let said =
+            "[+]ping ok\n[+]etcd ok\n[-]poststarthook/rbac/bootstrap-roles failed: reason withheld\n[+]shutdown ok\nreadyz check failed";
+        assert_eq!(unready(said).unwrap(), "the API server is not ready: poststarthook/rbac/bootstrap-roles");
+        assert_eq!(unready("connection refused"), None);
+    }
 
     fn status(code: u16, message: &str) -> ApiError {
         ApiError::Status { code, reason: String::new(), message: message.into(), causes: Vec::new(), retry_after: 0 }

@@ -19,7 +19,7 @@ pub fn plan_text(plan: &Plan, verbose: bool, colour: bool) -> String {
         page.restarts(plan);
     }
     page.list("Offline, so nothing is planned there:", plan.offline.iter().map(|(node, seen)| format!("{node}: {}", clean(seen))));
-    page.list("Warnings:", plan.warnings.iter().map(|w| clean(w).into_owned()));
+    page.list("Warnings:", warnings(plan).into_iter());
     page.text += &page.paint.bold(&closing(plan));
     page.text.push('\n');
     page.text
@@ -31,6 +31,24 @@ pub(super) fn lanes(plan: &Plan) -> Vec<&Lane> {
     let mut lanes: Vec<&Lane> = plan.steps.iter().map(|s| &s.id.lane).filter(|l| seen.insert(*l)).collect();
     lanes.sort_by_key(|l| **l == Lane::Cluster);
     lanes
+}
+
+/// What holds of several nodes is said once, where it came first.
+fn warnings(plan: &Plan) -> Vec<String> {
+    let nodes: BTreeSet<String> = plan.steps.iter().map(|s| s.id.lane.to_string()).collect();
+    let mut all: Vec<(Vec<&str>, &str)> = Vec::new();
+    for warning in &plan.warnings {
+        let (node, text) = match warning.split_once(": ") {
+            Some((node, text)) if nodes.contains(node) => (Some(node), text),
+            _ => (None, warning.as_str()),
+        };
+        match all.iter_mut().find(|(_, other)| *other == text) {
+            Some((who, _)) => who.extend(node),
+            None => all.push((node.into_iter().collect(), text)),
+        }
+    }
+    let line = |(who, text): &(Vec<&str>, &str)| if who.is_empty() { (*text).to_owned() } else { format!("{}: {text}", who.join(", ")) };
+    all.iter().map(|w| clean(&line(w)).into_owned()).collect()
 }
 
 /// The last line: the tally, or that there is nothing to do.

@@ -79,7 +79,7 @@ impl Status {
         let mut out = paint.bold(&format!("Cluster {}, Kubernetes {}", self.cluster, self.kubernetes)) + "\n\n";
         section(&mut out, paint, "Nodes", &["name", "role", "version", "ready", "overlay", "ssh"], self.nodes.iter().map(node).collect());
         section(&mut out, paint, "etcd", &["member", "health", "role", "size"], self.etcd.iter().map(etcd).collect());
-        section(&mut out, paint, "Overlay (seconds since the last handshake)", &["node"], links(&self.links));
+        section(&mut out, paint, "Overlay (seconds since the last handshake)", &["node"], self.square());
         section(&mut out, paint, "Certificates", &["node", "days", "path", "subject"], self.certificates.iter().map(certificate).collect());
         let unknown = self.unknown.iter().map(|(place, seen)| vec![place.clone(), clean(seen).into_owned()]).collect();
         section(&mut out, paint, "Could not be looked at", &[], unknown);
@@ -154,25 +154,23 @@ fn certificate(c: &CertificateStatus) -> Vec<String> {
     vec![c.node.clone(), days, c.path.clone(), clean(&c.subject).into_owned()]
 }
 
-/// A square: rows look, columns are looked at.
-fn links(links: &[LinkStatus]) -> Vec<Vec<String>> {
-    let mut names: Vec<&str> = Vec::new();
-    for name in links.iter().flat_map(|l| [l.node.as_str(), l.peer.as_str()]) {
-        if !names.contains(&name) {
-            names.push(name);
+impl Status {
+    /// A square of the nodes in their order: rows look, columns are looked at.
+    fn square(&self) -> Vec<Vec<String>> {
+        let linked = |name: &str| self.links.iter().any(|l| l.node == name || l.peer == name);
+        let names: Vec<&str> = self.nodes.iter().map(|n| n.name.as_str()).filter(|name| linked(name)).collect();
+        if names.is_empty() {
+            return Vec::new();
         }
+        let cell = |row: &str, column: &str| match self.links.iter().find(|l| l.node == row && l.peer == column) {
+            Some(LinkStatus { handshake: Some(seconds), .. }) => seconds.to_string(),
+            Some(LinkStatus { handshake: None, .. }) => "never".into(),
+            None => "-".to_owned(),
+        };
+        let mut rows = vec![std::iter::once(String::new()).chain(names.iter().map(ToString::to_string)).collect::<Vec<_>>()];
+        for row in &names {
+            rows.push(std::iter::once((*row).to_owned()).chain(names.iter().map(|column| cell(row, column))).collect());
+        }
+        rows
     }
-    if names.is_empty() {
-        return Vec::new();
-    }
-    let cell = |row: &str, column: &str| match links.iter().find(|l| l.node == row && l.peer == column) {
-        Some(LinkStatus { handshake: Some(seconds), .. }) => seconds.to_string(),
-        Some(LinkStatus { handshake: None, .. }) => "never".into(),
-        None => "-".to_owned(),
-    };
-    let mut rows = vec![std::iter::once(String::new()).chain(names.iter().map(ToString::to_string)).collect::<Vec<_>>()];
-    for row in &names {
-        rows.push(std::iter::once((*row).to_owned()).chain(names.iter().map(|column| cell(row, column))).collect());
-    }
-    rows
 }

@@ -67,7 +67,7 @@ fn refuse_offline(fleet: &Fleet, out: &Reporter) -> Result<()> {
 pub(super) async fn execute(world: &World, fleet: &Fleet, plan: &Plan, observed: &Observed, out: &Reporter) -> Result<Report> {
     let supply = Cache::new(&world.inventory, out.sink())?;
     fetched(plan, &supply).await?;
-    let _locks = hold(world, fleet).await?;
+    let _locks = hold(fleet).await?;
     unmoved(fleet, plan, observed, out).await?;
     let stop = CancellationToken::new();
     let watch = tokio::spawn(interrupts(stop.clone(), out.clone()));
@@ -90,13 +90,12 @@ async fn fetched(plan: &Plan, supply: &Cache) -> Result<()> {
 }
 
 /// Every machine's lock, or none: who holds it is told.
-async fn hold(world: &World, fleet: &Fleet) -> Result<Vec<Box<dyn Send + Sync>>> {
+async fn hold(fleet: &Fleet) -> Result<Vec<Box<dyn Send + Sync>>> {
     let who = format!(
-        "{}@{} (pid {}) since {}",
+        "{}@{} (pid {})",
         std::env::var("USER").unwrap_or_else(|_| "somebody".into()),
         std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "another computer".into()).trim(),
-        std::process::id(),
-        jiff::Timestamp::from_second(world.now).map(|t| t.to_string()).unwrap_or_default()
+        std::process::id()
     );
     let who = &who;
     try_join_all(fleet.hosts.iter().map(|(node, host)| async move { host.lock(who).await.map_err(|e| e.into_failure(node)) })).await

@@ -97,9 +97,12 @@ impl Unit {
     }
 
     fn restart(&self) -> Change {
-        let verb = if self.reload { "reload" } else { "restart" };
-        let script = format!("unit_{verb} {}\n", quote(&self.name));
-        Change::script(Act::Restart, format!("{verb}: {}", self.because.join(", ")), script)
+        let because = self.because.join(", ");
+        let name = quote(&self.name);
+        if self.reload {
+            return Change::script(Act::Run, format!("reload: {because}"), format!("unit_reload {name}\n"));
+        }
+        Change::script(Act::Restart, format!("restart: {because}"), format!("unit_restart {name}\n"))
             .impact(Impact::Restart(vec![self.name.clone()]))
     }
 

@@ -46,6 +46,14 @@ Plan: 1 to create, 2 to update, 1 to delete, 1 to run, 1 deferred, 1 blocked; 1 
 }
 
 #[test]
+fn what_several_nodes_are_warned_of_is_said_once() {
+    let mut plan = mixed();
+    plan.warnings = ["attic: cgroup v1", "attic: clock: 40 s off", "barn: cgroup v1", "lock: old"].map(str::to_owned).to_vec();
+    let text = plan_text(&plan, false, false);
+    assert!(text.contains("\nWarnings:\n  attic, barn: cgroup v1\n  attic: clock: 40 s off\n  lock: old\n\n"), "{text}");
+}
+
+#[test]
 fn verbose_shows_every_line_and_why_the_rest_is_settled() {
     let text = plan_text(&mixed(), true, false);
     assert!(text.contains("     = sysctl:net.ipv4.ip_forward          is 1\n"), "{text}");
