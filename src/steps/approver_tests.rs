@@ -1,8 +1,8 @@
 //! The approver's script with requests made by openssl and a `kubectl` that plays the API.
 
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const SCRIPT: &str = include_str!("../../templates/approver/approve-serving");
 
@@ -66,9 +66,14 @@ fn ask(dir: &Path, request: &Request, body: &str) -> (String, String) {
     (String::from_utf8(out.stdout).unwrap(), std::fs::read_to_string(dir.join("sent")).unwrap_or_default())
 }
 
-fn executable(path: &Path, text: &str) {
-    std::fs::write(path, text).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+/// Written by a child: a descriptor open for writing here could be inherited by another test's child, and then the
+/// file is busy when it is to be run.
+pub(super) fn executable(path: &Path, text: &str) {
+    let mut sh = Command::new("sh");
+    sh.args(["-c", "cat >\"$0\" && chmod 755 \"$0\""]).arg(path).stdin(Stdio::piped());
+    let mut child = sh.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
 }
 
 /// A request signed by a new key; `names` in openssl's notation, empty for none.

@@ -1,5 +1,6 @@
 //! The renewal script on real certificates: made by `pki`, renewed by openssl, judged by `pki` again.
 
+use super::approver_tests::executable;
 use super::fixture::Fixture;
 use super::{Step, node};
 use crate::pki::{Ca, judge};
@@ -205,7 +206,7 @@ fn a_secret_is_renewed_in_the_api() {
         "#!/bin/sh\necho \"$*\" >>{at}/calls\ncase $* in\n*'.crt}}') cat {at}/crt ;;\n*'.key}}') cat {at}/key ;;\n\
          *patch*) for last; do :; done; cat \"${{last#*=}}\" >{at}/patch ;;\n*) exit 1 ;;\nesac\n"
     );
-    write(&plane.dir.path().join("kubectl"), &fake, 0o755);
+    executable(&plane.dir.path().join("kubectl"), &fake);
     write(&plane.dir.path().join("certificates.list"), &format!("secret kube-system/metrics {at}/etc/kubernetes/pki/ca - -\n"), 0o644);
     let kubectl = plane.dir.path().join("kubectl");
     let out = plane.run(&[], &[("HOMECTL_KUBECTL", kubectl.to_str().unwrap())]);
