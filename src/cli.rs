@@ -174,6 +174,9 @@ pub struct Global {
     /// Ask for the password that sudo wants (without a terminal: read it from the first line of stdin)
     #[arg(long, global = true)]
     pub ask_sudo_password: bool,
+    /// Go on without machines that do not answer, where the control plane keeps its majority; exits with 3
+    #[arg(long, global = true)]
+    pub allow_offline: bool,
     /// Say at the end how much went over each node's connections: turns, bytes sent, bytes received
     #[arg(long, global = true)]
     pub traffic: bool,

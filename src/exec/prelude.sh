@@ -44,6 +44,8 @@ unit_stop() {
 }
 apt_install() { # another apt (unattended-upgrades) may hold the lock: wait for it, do not fail
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
+    # A power cut in the middle of an installation leaves packages half configured, and apt then refuses to do anything.
+    [ -z "$(dpkg --audit 2>/dev/null)" ] || dpkg --configure -a --force-confold
     set -- -y -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold --no-install-recommends install -- "$@"
     apt-get "$@" || { apt-get -q -o DPkg::Lock::Timeout=300 update && apt-get "$@"; }
 }

@@ -3,10 +3,12 @@ say() { printf '%s=%s\n' "$1" "$2"; }
 one() { head -n 1 2>/dev/null | tr -d '\r'; }
 [ -r /etc/os-release ] && sed -n 's/^\(ID\|ID_LIKE\|VERSION_ID\|PRETTY_NAME\)=/os.\1=/p' /etc/os-release | tr -d '"'
 say machine "$(uname -m)"
+say userland "$(dpkg --print-architecture 2>/dev/null)"
 say kernel "$(uname -r)"
 say hostname "$(uname -n)"
 say machine_id "$(cat /etc/machine-id 2>/dev/null)"
 say container "$(systemd-detect-virt --container 2>/dev/null || true)"
+say systemd_version "$(systemctl --version 2>/dev/null | awk 'NR == 1 { print $2 }')"
 say init "$(cat /proc/1/comm 2>/dev/null)"
 say cgroup "$(stat -fc %T /sys/fs/cgroup 2>/dev/null)"
 if [ -r /sys/fs/cgroup/cgroup.controllers ]; then
@@ -49,6 +51,7 @@ for u in k3s k3s-agent k0scontroller k0sworker rke2-server rke2-agent microk8s s
         break
     done
 done
+systemctl is-active -q haproxy.service 2>/dev/null && say foreign.haproxy "haproxy.service is active"
 [ -e /etc/kubernetes/manifests ] && ls /etc/kubernetes/manifests/*.yaml >/dev/null 2>&1 && say foreign.kubeadm "/etc/kubernetes/manifests holds static pods"
 for f in ufw firewalld; do
     systemctl is-active -q "$f.service" 2>/dev/null && say "firewall.$f" active

@@ -35,12 +35,16 @@ pub struct Facts {
     pub arch: Option<Arch>,
     /// `uname -m`.
     pub machine: String,
+    /// Architecture of the installed programs as the package manager says it; empty where it says nothing.
+    pub userland: String,
     /// `uname -r`.
     pub kernel: String,
     pub hostname: String,
     pub machine_id: String,
     /// Output of `systemd-detect-virt --container`: `none`, `lxc`, `docker`, …
     pub container: String,
+    /// systemd's version; 0 where it is not there.
+    pub systemd_version: u32,
     /// Whether systemd is PID 1.
     pub systemd: bool,
     /// `true`: unified hierarchy (v2).
@@ -56,6 +60,8 @@ pub struct Facts {
     pub nameservers: Vec<String>,
     /// Whether `/etc/resolv.conf` names a loopback resolver.
     pub loopback_resolver: bool,
+    /// Whether systemd-resolved keeps a file with its real upstreams (`/run/systemd/resolve/resolv.conf`).
+    pub resolved: bool,
     /// Search domains of resolv.conf.
     pub search: Vec<String>,
     pub has_etc_hosts: bool,

@@ -20,7 +20,7 @@ impl Os for Debian {
     }
 
     fn query(&self) -> &'static str {
-        r#"dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' -- "$@" 2>/dev/null | sed -n 's/^ii  *//p'"#
+        r#"dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' -- "$@" 2>/dev/null | sed -n 's/^[ih]i  *//p'; dpkg-query -W dpkg >/dev/null || echo '!dpkg-query failed'"#
     }
 
     fn install(&self) -> &'static str {

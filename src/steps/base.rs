@@ -22,8 +22,9 @@ const KUBELET: [(&str, &str); 6] = [
 const INOTIFY: [(&str, &str); 2] = [("fs.inotify.max_user_instances", "8192"), ("fs.inotify.max_user_watches", "1048576")];
 
 pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
-    let mut wants = directories();
-    wants.push(Want::File(File::text("/etc/homectl/cluster", record(ctx)?)));
+    // First here and so last of what reset removes: as long as anything of ours is there, the machine says whose it is.
+    let mut wants = vec![Want::Dir(Dir::new("/etc/homectl")), Want::File(File::text("/etc/homectl/cluster", record(ctx)?))];
+    wants.extend(directories());
     wants.extend(kernel(ctx)?);
     wants.push(hosts()?);
     wants.push(Want::File(certificate_authority(ctx)));
@@ -59,11 +60,11 @@ fn foreign(ctx: &Ctx, key: &str, value: &str) -> bool {
     ctx.facts.locked_sysctls.contains(key) && ctx.facts.sysctls.get(key).is_none_or(|seen| seen != value)
 }
 
-/// What reset removes last; hostname and kernel settings as they were lie in /var/lib/homectl.
+/// What reset removes last. Users' volumes and etcd's snapshots lie below /var/lib/homectl: only what is empty goes there.
 fn directories() -> Vec<Want> {
     [
-        Dir::new("/var/lib/homectl").tree(),
-        Dir::new("/etc/homectl"),
+        Dir::new("/var/lib/homectl"),
+        Dir::new("/var/lib/homectl/sysctl"),
         Dir::new("/opt/homectl").tree(),
         Dir::new("/opt/homectl/store"),
         Dir::new("/opt/homectl/bin"),

@@ -131,10 +131,12 @@ pub(super) fn facts(hostname: &str) -> Facts {
         os_name: "Debian GNU/Linux 13 (trixie)".into(),
         arch: Some(Arch::Amd64),
         machine: "x86_64".into(),
+        userland: "amd64".into(),
         kernel: "6.12.0".into(),
         hostname: hostname.into(),
         machine_id: format!("{hostname:0>32}"),
         container: "none".into(),
+        systemd_version: 252,
         systemd: true,
         cgroup_v2: true,
         memory_controller: true,
@@ -143,6 +145,7 @@ pub(super) fn facts(hostname: &str) -> Facts {
         wireguard: WireGuard::Kernel,
         nameservers: vec!["192.168.1.1".into()],
         loopback_resolver: false,
+        resolved: false,
         search: Vec::new(),
         has_etc_hosts: true,
         swap: false,
@@ -173,6 +176,7 @@ pub(super) fn contained(hostname: &str) -> Facts {
         conntrack_writable: false,
         wireguard: WireGuard::UserSpace,
         loopback_resolver: true,
+        resolved: false,
         modules: false,
         ..facts(hostname)
     }

@@ -33,7 +33,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         Want::Guard(Guard::new("pods", "pods run until homectl goes", "exit 0", "exit 1").undo(undo()?)),
     ];
     wants.extend(programs::links(ctx, Component::Kubelet, Some(UNIT))?);
-    wants.extend(if ctx.facts.loopback_resolver { Some(resolv) } else { resolv.absent() });
+    wants.extend(if resolver(ctx) == RESOLV_CONF { Some(resolv) } else { resolv.absent() });
     wants.extend([
         Want::File(
             File::text(KUBECONFIG, kubeconfig::node(&ctx.cluster.name, "kubelet", ctx.cluster.local_api())?).mode(0o600).restarts(UNIT),
@@ -112,9 +112,19 @@ fn access(ctx: &Ctx) -> Value {
         "eventRecordQPS": 50,
         "clusterDomain": cluster.network.domain,
         "clusterDNS": [cluster.dns_service().to_string()],
-        "resolvConf": if ctx.facts.loopback_resolver { RESOLV_CONF } else { "/etc/resolv.conf" },
+        "resolvConf": resolver(ctx),
         "registerWithTaints": taints(ctx),
     })
+}
+
+/// The file that pods' resolv.conf is made from. systemd-resolved keeps one that follows the network; a copy of ours is for
+/// other resolvers on loopback only.
+fn resolver(ctx: &Ctx) -> &'static str {
+    match (ctx.facts.loopback_resolver, ctx.facts.resolved) {
+        (false, _) => "/etc/resolv.conf",
+        (true, true) => "/run/systemd/resolve/resolv.conf",
+        (true, false) => RESOLV_CONF,
+    }
 }
 
 /// What pods may take. A control plane's own services need their share. A home's disk holds much else: upstream's 15 % of a

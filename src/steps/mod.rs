@@ -1,14 +1,13 @@
 //! The product: the ordered list of what makes a node, one file a step.
 
 mod absent;
+mod acquaint;
 mod api_proxy;
 mod apiserver;
 mod approver;
 #[cfg(test)]
 mod approver_tests;
 mod base;
-#[cfg(test)]
-mod by_hand;
 mod cni;
 mod controller_manager;
 mod etcd;
@@ -40,6 +39,7 @@ mod serving;
 mod snapshots;
 
 pub use absent::absent;
+pub use acquaint::acquaint;
 pub use etcd_check::{check as check_etcd, founding_id};
 pub use model::{Ctx, Lane, Mode, Ready, Step, StepId, Test};
 pub use node::{node, warnings};

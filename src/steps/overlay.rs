@@ -41,7 +41,6 @@ struct Peer<'a> {
     node: &'a Node,
     key: &'a str,
     endpoint: Option<String>,
-    keepalive: bool,
 }
 
 fn peers<'a>(ctx: &'a Ctx) -> Result<Vec<Peer<'a>>> {
@@ -49,9 +48,7 @@ fn peers<'a>(ctx: &'a Ctx) -> Result<Vec<Peer<'a>>> {
     others
         .map(|node| {
             let key = ctx.secrets.wireguard.get(&node.name).ok_or_else(|| keyless(&node.name))?;
-            // Nodes of one named site see each other without a router between; elsewhere its memory has to be kept fresh.
-            let away = ctx.node.site != node.site || node.site.is_none() && (ctx.node.behind_nat || node.behind_nat);
-            Ok(Peer { node, key: &key.public, endpoint: node.endpoint_from(ctx.node), keepalive: away })
+            Ok(Peer { node, key: &key.public, endpoint: node.endpoint_from(ctx.node) })
         })
         .collect()
 }
@@ -67,7 +64,7 @@ fn configuration(ctx: &Ctx, peers: &[Peer]) -> Result<String> {
         .map(|p| {
             let mut allowed = vec![format!("{}/32", p.node.overlay)];
             allowed.extend(pods(ctx, p.node));
-            context! { name => p.node.name.as_str(), key => p.key, allowed => allowed.join(","), endpoint => p.endpoint.as_deref(), keepalive => p.keepalive }
+            context! { name => p.node.name.as_str(), key => p.key, allowed => allowed.join(","), endpoint => p.endpoint.as_deref() }
         })
         .collect();
     render("overlay/wg0.conf.j2", context! { port => ctx.node.listen_port, peers })

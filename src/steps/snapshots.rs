@@ -24,7 +24,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         context! { hour => format!("{:02}", (ctx.node.number * 2) % EVERY), every => EVERY },
     )?;
     let wants = vec![
-        Want::Dir(Dir::new(FOLDER).mode(0o700).tree()),
+        Want::Dir(Dir::new(FOLDER).mode(0o700)),
         Want::File(File::text("/opt/homectl/lib/etcd-snapshot", include_str!("../../templates/snapshots/etcd-snapshot")).mode(0o755)),
         Want::File(File::text(format!("/etc/systemd/system/{SERVICE}"), service).restarts(TIMER)),
         Want::File(File::text(format!("/etc/systemd/system/{TIMER}"), timer).restarts(TIMER)),

@@ -22,13 +22,13 @@ use tokio_util::sync::CancellationToken;
 pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Result<u8> {
     let mut world = World::open(&args.inventory, global, out).await?;
     let fleet = fleet::open(&world, global, out).await?;
-    refuse_offline(&fleet, out)?;
+    offline(&world, &fleet, global, out)?;
     let (plan, observed) = planning::make(&world, &fleet, Mode::Present, global, out).await?;
     out.propose(&plan);
     if plan.counts().changes() == 0 {
         record(&mut world, &fleet)?;
         fleet.tell_traffic(global, out);
-        return Ok(if plan.counts().blocked > 0 { exit::FAILED } else { exit::OK });
+        return Ok(if plan.counts().blocked > 0 { exit::FAILED } else { whole(&fleet) });
     }
     out.confirm("These changes will be made.", "yes").await?;
     let report = execute(&world, &fleet, &plan, &observed, out).await?;
@@ -36,7 +36,15 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
         learn(&mut world, &fleet).await?;
     }
     fleet.tell_traffic(global, out);
-    Ok(code(&report))
+    Ok(match code(&report) {
+        exit::OK => whole(&fleet),
+        other => other,
+    })
+}
+
+/// Done, or done as far as machines answered.
+fn whole(fleet: &Fleet) -> u8 {
+    if fleet.offline.is_empty() { exit::OK } else { exit::OFFLINE }
 }
 
 /// The exit code of a run.
@@ -48,19 +56,30 @@ pub(super) fn code(report: &Report) -> u8 {
     }
 }
 
-/// Nothing is begun while a machine is missing: the whole house or nothing.
-fn refuse_offline(fleet: &Fleet, out: &Reporter) -> Result<()> {
-    let failures = fleet
-        .offline
-        .iter()
-        .map(|(node, seen)| {
+/// Machines that do not answer: without `--allow-offline` nothing is begun; with it the others go on, as long as the
+/// control plane has its majority (and a new one all its members).
+fn offline(world: &World, fleet: &Fleet, global: &Global, out: &Reporter) -> Result<()> {
+    if !global.allow_offline {
+        let failures = fleet.offline.iter().map(|(node, seen)| {
             Failure::failed("the machine does not answer; nothing was changed anywhere")
                 .on(node)
                 .seen(seen)
-                .help("is it on, and is the address in the inventory right? Try: ssh to it by hand; or name the others with --limit")
-        })
-        .collect();
-    fleet::all_told(failures, out)
+                .help("is it on, and is the address in the inventory right? Try: ssh to it by hand; or go on without it: --allow-offline")
+        });
+        return fleet::all_told(failures.collect(), out);
+    }
+    let planes = world.cluster.control_planes().count();
+    let missing: Vec<&str> =
+        world.cluster.control_planes().filter(|n| fleet.offline.iter().any(|(name, _)| *name == n.name)).map(|n| n.name.as_str()).collect();
+    let founded = fleet.facts.values().any(|f| f.etcd_data);
+    let majority = planes / 2 + 1;
+    if missing.is_empty() || (founded && planes - missing.len() >= majority) {
+        return Ok(());
+    }
+    let why = if founded { "etcd would have no majority" } else { "a control plane begins with all its members" };
+    Err(Failure::refused(format!("{} of {planes} control planes do not answer: {why}", missing.len()))
+        .seen(format!("off: {}; needed: {}", missing.join(", "), if founded { majority } else { planes }))
+        .help("switch them on, then run apply again"))
 }
 
 /// Takes the locks, looks once more, runs the plan.

@@ -64,6 +64,10 @@ fn node_steps(world: &World, fleet: &Fleet, mode: Mode, out: &Reporter) -> Resul
     let mut all = Vec::new();
     for node in &world.cluster.nodes {
         let Some(facts) = fleet.facts.get(&node.name) else { continue };
+        if mode == Mode::Absent && facts.cluster.is_none() {
+            out.talk(&format!("{}: homectl has put nothing there (no /etc/homectl/cluster); it is left alone.", node.name));
+            continue;
+        }
         let os = os::of(facts).ok_or_else(|| {
             Failure::failed(format!("{} is not supported", facts.os_name)).on(&node.name).help(format!("supported: {}", os::SUPPORTED))
         })?;
@@ -73,7 +77,7 @@ fn node_steps(world: &World, fleet: &Fleet, mode: Mode, out: &Reporter) -> Resul
             warnings.extend(steps::warnings(&ctx));
         }
     }
-    Ok((if mode == Mode::Absent { steps::absent(all) } else { all }, warnings))
+    Ok((if mode == Mode::Absent { steps::absent(all) } else { steps::acquaint(all) }, warnings))
 }
 
 /// What the API holds. Where this run has work to do before the API can answer, that is an observation, not a failure.

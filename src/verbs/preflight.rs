@@ -5,6 +5,7 @@ use crate::error::Failure;
 use crate::facts::Facts;
 use crate::os;
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 /// Ports that homectl's services need for themselves.
 const PORTS: [u16; 8] = [7443, 10248, 10249, 10250, 10256, 20244, 10257, 10259];
@@ -12,6 +13,8 @@ const PORTS: [u16; 8] = [7443, 10248, 10249, 10250, 10256, 20244, 10257, 10259];
 const CONTROL_PLANE_PORTS: [u16; 4] = [2379, 2380, 2381, 6443];
 /// Free KiB a new node needs: programs twice over (an upgrade keeps the old ones), images, etcd.
 const ROOM: [(&str, u64); 2] = [("/opt", 1_500_000), ("/var/lib", 1_500_000)];
+/// Older ones know no credentials directory in unit files and no Unix timestamps.
+const SYSTEMD: u32 = 252;
 /// Seconds a machine's clock may be off before certificates and etcd suffer.
 const SKEW: i64 = 30;
 /// KiB of memory below which a control plane will not be happy.
@@ -35,6 +38,7 @@ pub(super) fn check(cluster: &Cluster, facts: &BTreeMap<String, Facts>, now: i64
             newcomer(node, f, &mut found);
         }
         clock(node, f, now, &mut found);
+        neighbours(cluster, node, f, &mut found);
         if node.is_control_plane() && f.memory_kib < SMALL {
             found.warnings.push(format!("{}: {} MiB of memory is little for a control plane", node.name, f.memory_kib / 1024));
         }
@@ -58,10 +62,22 @@ fn platform(cluster: &Cluster, node: &Node, f: &Facts, found: &mut Findings) {
                 .help("homectl runs services as systemd units; use a distribution that boots with it"),
         );
     }
+    if f.systemd && f.systemd_version < SYSTEMD {
+        fail(
+            Failure::failed(format!("its systemd {} is too old", f.systemd_version))
+                .seen(format!("{}, systemctl --version", f.os_name))
+                .help(format!("{SYSTEMD} or newer is needed; supported: {}", os::SUPPORTED)),
+        );
+    }
     match f.arch {
         None => {
             fail(Failure::failed(format!("its architecture {} has no upstream release", f.machine)).help("amd64 and arm64 are supported"));
         }
+        Some(arch) if !f.userland.is_empty() && f.userland != arch.as_str() => fail(
+            Failure::failed(format!("its system is {}, only its kernel is {arch}", f.userland))
+                .seen(format!("uname -m says {}, dpkg --print-architecture says {}", f.machine, f.userland))
+                .help("Kubernetes needs a 64-bit system: install the 64-bit image of the distribution"),
+        ),
         Some(arch) => {
             let lacking: Vec<&str> =
                 Component::ALL.iter().filter(|c| cluster.programs.get(**c, arch).is_none()).map(|c| c.as_str()).collect();
@@ -143,6 +159,24 @@ fn clock(node: &Node, f: &Facts, now: i64, found: &mut Findings) {
                 .seen(format!("the machine says {}, this computer {now} (Unix seconds)", f.clock))
                 .help("certificates and etcd need right clocks: turn on time synchronisation (timedatectl set-ntp true) and wait for it"),
         );
+    }
+}
+
+/// An interface of the machine inside one of the cluster's ranges: packets to its neighbours would go astray.
+fn neighbours(cluster: &Cluster, node: &Node, f: &Facts, found: &mut Findings) {
+    let net = &cluster.network;
+    for (interface, address) in &f.addresses {
+        let Ok(address) = address.parse::<Ipv4Addr>() else { continue };
+        for (what, range) in [("overlay", net.overlay), ("pods", net.pods), ("services", net.services)] {
+            if range.contains(&address) {
+                found.failures.push(
+                    Failure::failed(format!("its {interface} has {address}, which lies inside the range of {what} {range}"))
+                        .on(&node.name)
+                        .seen("ip -4 address")
+                        .help(format!("give [network] {what} a range that no network of yours uses")),
+                );
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `reset`: the same wants, gone, edges reversed. Lists first; the operator types the cluster's name.
 
-use super::fleet;
+use super::fleet::{self, Fleet};
 use super::world::World;
 use super::{apply, planning};
 use crate::cli::{Global, Target};
@@ -25,6 +25,7 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
         })
         .collect();
     fleet::all_told(foreign, out)?;
+    quorum(&world, &fleet, global)?;
     let (plan, observed) = planning::make(&world, &fleet, Mode::Absent, global, out).await?;
     out.propose(&plan);
     if plan.counts().changes() == 0 {
@@ -39,7 +40,24 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
     let whole = global.limit.is_empty() && fleet.offline.is_empty();
     if whole && report.failed.is_empty() && !report.interrupted {
         world.record_etcd(None)?;
-        out.talk("The packages that were installed stay: other software may use them by now. `apt-get autoremove` knows more.");
+        out.talk(
+            "What stays: the packages that were installed (other software may use them by now), volumes below \
+             /var/lib/homectl/local-storage and etcd's snapshots below /var/lib/homectl/snapshots, where there are any.",
+        );
     }
     Ok(apply::code(&report))
+}
+
+/// One member of etcd less without telling the others is how clusters lose their data: all control planes, or none.
+fn quorum(world: &World, fleet: &Fleet, global: &Global) -> Result<()> {
+    let (going, staying): (Vec<_>, Vec<_>) = world.cluster.control_planes().partition(|n| fleet.facts.contains_key(&n.name));
+    let live = going.iter().any(|n| fleet.facts.get(&n.name).is_some_and(|f| f.etcd_data));
+    if staying.is_empty() || !live {
+        return Ok(());
+    }
+    let names = |nodes: &[&crate::cluster::Node]| nodes.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
+    let why = if global.limit.is_empty() { "some control planes do not answer" } else { "only some control planes are named" };
+    Err(Failure::refused(format!("{why}: their etcd members would be gone without the others knowing"))
+        .seen(format!("would go: {}; would stay: {}", names(&going), names(&staying)))
+        .help("reset all control planes together; a single one leaves the cluster by being removed from etcd first, which this version cannot do"))
 }

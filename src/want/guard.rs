@@ -55,8 +55,14 @@ impl Guard {
             return Verdict::unseen(format!("unexpected observation {seen:?}"));
         };
         let change = |why: &str| {
-            let script =
-                format!("if ({}\n) >/dev/null 2>&1; then echo 'holds already'; else\n{}\nfi\n", self.ok.as_str(), self.run.as_str());
+            // A test that fails (neither 0, 1 nor 75) stops here with its words: nothing is done on a guess.
+            let script = format!(
+                "rc=0\nout=$( ({}\n) 2>&1 </dev/null) || rc=$?\ncase $rc in\n0) echo 'holds already' ;;\n1 | {})\n{}\n;;\n\
+                 *) printf '%s\\n' \"$out\"; exit \"$rc\" ;;\nesac\n",
+                self.ok.as_str(),
+                GuardSeen::DEFERRED,
+                self.run.as_str()
+            );
             Change::script(Act::Run, why, script).lines(output.lines().map(str::to_owned).collect()).impact(self.impact.clone())
         };
         match *status {

@@ -40,6 +40,14 @@ pub struct UnitSeen {
     pub fragment: String,
     /// Paths of drop-ins.
     pub drop_ins: Vec<String>,
+    /// When its process was last started, Unix seconds; 0 where it was not.
+    pub started: i64,
+    /// When its state last changed, a reload included, Unix seconds.
+    pub changed: i64,
+    /// The newest of what it reads when it starts: change time in Unix seconds, path.
+    pub restart_read: Option<(i64, String)>,
+    /// The newest of what it reads again when it reloads.
+    pub reload_read: Option<(i64, String)>,
 }
 
 /// What a guard's test said.

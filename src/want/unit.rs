@@ -23,13 +23,16 @@ pub struct Unit {
     pub because: Vec<String>,
     /// Whether a reload is enough for all of them.
     pub reload: bool,
+    /// Paths that it reads when it starts, and whether a reload is enough for each: what is newer than the running process
+    /// was changed by a run that did not get to the restart.
+    pub reads: Vec<(String, bool)>,
 }
 
 impl Unit {
     /// Enabled and active.
     #[must_use]
     pub fn running(name: impl Into<String>) -> Self {
-        Self { name: name.into(), state: UnitState::Running, because: Vec::new(), reload: false }
+        Self { name: name.into(), state: UnitState::Running, because: Vec::new(), reload: false, reads: Vec::new() }
     }
 
     /// Masked, also before its package comes.
@@ -43,7 +46,7 @@ impl Unit {
     }
 
     pub(super) fn absent(&self) -> Want {
-        Want::Unit(Self { state: UnitState::Stopped, because: Vec::new(), ..self.clone() })
+        Want::Unit(Self { state: UnitState::Stopped, because: Vec::new(), reads: Vec::new(), ..self.clone() })
     }
 
     pub(super) fn diff(&self, seen: &Seen) -> Verdict {
@@ -64,8 +67,7 @@ impl Unit {
         if unit.file == "masked" || unit.load == "masked" {
             return Verdict::Change(self.start("masked", &format!("systemctl unmask {}\n", quote(&self.name))));
         }
-        let ours = format!("/etc/systemd/system/{}", self.name);
-        if unit.load == "loaded" && unit.fragment != ours {
+        if unit.load == "loaded" && unit.fragment != self.path() {
             return Verdict::Blocked {
                 why: format!("a unit of the same name is at {}", unit.fragment),
                 help: format!("somebody else's {} is installed; remove it first: homectl takes over no foreign service", self.name),
@@ -86,27 +88,39 @@ impl Unit {
             let script = format!("systemctl enable --no-reload {} 2>&1\n", quote(&self.name));
             return Verdict::Change(Change::script(Act::Update, format!("is {}, wanted enabled", unit.file), script));
         }
-        if self.because.is_empty() {
-            return Verdict::Settled("enabled and active".into());
+        let stale = stale(unit);
+        match (self.because.is_empty(), stale) {
+            (true, None) => Verdict::Settled("enabled and active, nothing it reads is newer".into()),
+            (true, Some((reload, path))) => Verdict::Change(self.restart(reload, &format!("{path} is newer than what runs"))),
+            (false, stale) => {
+                let reload = self.reload && stale.is_none_or(|(reload, _)| reload);
+                Verdict::Change(self.restart(reload, &self.because.join(", ")))
+            }
         }
-        Verdict::Change(self.restart())
+    }
+
+    /// Where a unit file of ours lies.
+    fn path(&self) -> String {
+        format!("/etc/systemd/system/{}", self.name)
     }
 
     fn start(&self, why: &str, first: &str) -> Change {
         Change::script(Act::Start, why, format!("{first}unit_start {}\n", quote(&self.name)))
     }
 
-    fn restart(&self) -> Change {
-        let because = self.because.join(", ");
+    fn restart(&self, reload: bool, why: &str) -> Change {
         let name = quote(&self.name);
-        if self.reload {
-            return Change::script(Act::Run, format!("reload: {because}"), format!("unit_reload {name}\n"));
+        if reload {
+            return Change::script(Act::Run, format!("reload: {why}"), format!("unit_reload {name}\n"));
         }
-        Change::script(Act::Restart, format!("restart: {because}"), format!("unit_restart {name}\n"))
+        Change::script(Act::Restart, format!("restart: {why}"), format!("unit_restart {name}\n"))
             .impact(Impact::Restart(vec![self.name.clone()]))
     }
 
     fn stop(&self, unit: &UnitSeen) -> Verdict {
+        if unit.load == "loaded" && unit.fragment != self.path() {
+            return Verdict::Settled(format!("somebody else's, at {}: left alone", unit.fragment));
+        }
         if unit.load == "masked" {
             let script = format!("systemctl unmask {}\n", quote(&self.name));
             return Verdict::Change(Change::script(Act::Delete, "masked by homectl", script));
@@ -125,6 +139,18 @@ fn for_all(path: &str) -> bool {
     path.contains("/service.d/") || path.contains("/timer.d/")
 }
 
+/// The newest thing that the unit should have heard of and has not: whether a reload is enough, and its path.
+fn stale(unit: &UnitSeen) -> Option<(bool, &str)> {
+    let newer = |read: &'_ Option<(i64, String)>, heard: i64| read.as_ref().is_some_and(|(at, _)| heard > 0 && *at > heard);
+    if newer(&unit.restart_read, unit.started) {
+        return unit.restart_read.as_ref().map(|(_, path)| (false, path.as_str()));
+    }
+    if newer(&unit.reload_read, unit.changed) {
+        return unit.reload_read.as_ref().map(|(_, path)| (true, path.as_str()));
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,7 +164,27 @@ mod tests {
             file: file.into(),
             fragment: fragment.into(),
             drop_ins: Vec::new(),
+            ..UnitSeen::default()
         })
+    }
+
+    #[test]
+    fn what_changed_after_the_start_is_heard_of_by_a_later_run() {
+        let Seen::Unit(running) = seen("loaded", "active", "enabled") else { panic!("a unit") };
+        let at = |restart: i64, reload: i64| UnitSeen {
+            started: 100,
+            changed: 200,
+            restart_read: Some((restart, "/etc/x".into())),
+            reload_read: Some((reload, "/etc/y".into())),
+            ..running.clone()
+        };
+        let why = |unit: UnitSeen| match Unit::running("x.service").diff(&Seen::Unit(unit)) {
+            Verdict::Change(c) => c.why,
+            _ => "settled".into(),
+        };
+        assert_eq!(why(at(100, 200)), "settled");
+        assert_eq!(why(at(101, 0)), "restart: /etc/x is newer than what runs");
+        assert_eq!(why(at(0, 201)), "reload: /etc/y is newer than what runs");
     }
 
     fn glyph(v: &Verdict) -> String {

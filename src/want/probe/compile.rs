@@ -1,6 +1,6 @@
 //! Wants → one read-only script.
 
-use super::super::{Leaf, LeafForm, Want, quote};
+use super::super::{Leaf, LeafForm, Unit, Want, quote};
 use super::{expect, hashed, inode_path, present};
 use std::fmt::Write as _;
 
@@ -24,9 +24,13 @@ pub fn compile(wants: &[Want]) -> String {
     packages(&mut s, wants);
     section(&mut s, "accounts", wants, |i, w| {
         let Want::Account(a) = w else { return None };
-        Some(format!("printf '{i} %s\\n' \"$(getent passwd {} || echo absent)\"", quote(&a.name)))
+        Some(format!("account {i} {}", quote(&a.name)))
     });
     units(&mut s, wants);
+    section(&mut s, "reads", wants, |i, w| {
+        let Want::Unit(u) = w else { return None };
+        Some([(false, "start"), (true, "reload")].map(|(reload, when)| newest(i, u, reload, when)).concat()).filter(|l| !l.is_empty())
+    });
     section(&mut s, "sysctls", wants, |i, w| {
         let Want::Sysctl(k) = w else { return None };
         Some(format!("setting {i} {}", quote(&k.path())))
@@ -78,6 +82,12 @@ fn inode_section(s: &mut String, name: &str, wants: &[&Want], digest: &str) {
     let _ = writeln!(s, "echo @{name}\nset -- {}\nhash='{}'\ninodes {digest} \"$@\"", paths.join(" "), sums.join(" "));
 }
 
+/// One line of the script for what a unit reads when it starts (or reloads); nothing where it reads nothing.
+fn newest(i: usize, unit: &Unit, reload: bool, when: &str) -> String {
+    let paths: Vec<String> = unit.reads.iter().filter(|(_, r)| *r == reload).map(|(p, _)| quote(p)).collect();
+    if paths.is_empty() { String::new() } else { format!("newest {i} {when} {}\n", paths.join(" ")) }
+}
+
 fn leaf_line(i: usize, l: &Leaf) -> String {
     let whole = l.body.as_ref().map_or_else(|| "none".into(), |b| expect::body_sum(b.expose()));
     let form = match l.form {
@@ -105,7 +115,7 @@ fn units(s: &mut String, wants: &[Want]) {
     if !names.is_empty() {
         let _ = writeln!(
             s,
-            "echo @units\nsystemctl show -p LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths -- {} 2>&1",
+            "echo @units\nsystemctl show --timestamp=unix -p LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths,InactiveExitTimestamp,StateChangeTimestamp -- {} 2>&1",
             names.join(" ")
         );
     }

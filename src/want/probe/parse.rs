@@ -27,8 +27,8 @@ pub fn parse(wants: &[Want], reply: &str) -> Vec<Seen> {
             Want::Dir(_) | Want::File(_) | Want::Link(_) if present(want) => here.seen(want),
             Want::Dir(_) | Want::File(_) | Want::Link(_) => gone.seen(want),
             Want::Guard(_) => guards.get(&i).map_or_else(missing, |g| Seen::Guard(g.clone())),
-            Want::Unit(_) => units.next().map_or_else(missing, Seen::Unit),
-            Want::Packages(_) => Seen::Packages(lines("packages").iter().map(|l| (*l).to_owned()).collect()),
+            Want::Unit(_) => units.next().map_or_else(missing, |u| Seen::Unit(with_reads(i, u, lines("reads")))),
+            Want::Packages(_) => packages(lines("packages")),
             Want::Object(_) => Seen::Unknown("objects are looked at through the API".into()),
             Want::Leaf(leaf) => numbered.get(&i).map_or_else(missing, |l| leaf_seen(leaf, l)),
             Want::Account(_) | Want::Module(_) | Want::Program(_) | Want::Sysctl(_) => {
@@ -49,6 +49,14 @@ pub fn opened(reply: &str) -> BTreeMap<String, String> {
             Some((path.to_owned(), String::from_utf8(bytes).ok()?))
         })
         .collect()
+}
+
+/// Names, a line each; `!` begins what went wrong.
+fn packages(lines: &[&str]) -> Seen {
+    match lines.iter().find_map(|l| l.strip_prefix('!')) {
+        Some(why) => Seen::Unknown(why.to_owned()),
+        None => Seen::Packages(lines.iter().map(|l| (*l).to_owned()).collect()),
+    }
 }
 
 fn missing() -> Seen {
@@ -213,6 +221,22 @@ fn guards(lines: &[&str]) -> BTreeMap<usize, GuardSeen> {
     seen
 }
 
+/// Adds what a unit reads: `INDEX start|reload SECONDS PATH`.
+fn with_reads(i: usize, mut unit: UnitSeen, lines: &[&str]) -> UnitSeen {
+    for (_, rest) in lines.iter().filter_map(|l| numbered(l)).filter(|(n, _)| *n == i) {
+        let words: Vec<&str> = rest.splitn(3, ' ').collect();
+        let [when, at, path] = words.as_slice() else { continue };
+        let newest = at.parse().ok().map(|at: i64| (at, (*path).to_owned()));
+        if *when == "start" { unit.restart_read = newest } else { unit.reload_read = newest }
+    }
+    unit
+}
+
+/// `@1795309219`, or nothing where it never happened.
+fn unix(value: &str) -> i64 {
+    value.trim_start_matches('@').parse().unwrap_or(0)
+}
+
 fn unit_blocks(lines: &[&str]) -> Vec<UnitSeen> {
     let mut units = Vec::new();
     let mut current: Option<UnitSeen> = None;
@@ -229,6 +253,8 @@ fn unit_blocks(lines: &[&str]) -> Vec<UnitSeen> {
             "SubState" => unit.sub = value,
             "UnitFileState" => unit.file = value,
             "FragmentPath" => unit.fragment = value,
+            "InactiveExitTimestamp" => unit.started = unix(&value),
+            "StateChangeTimestamp" => unit.changed = unix(&value),
             "DropInPaths" => unit.drop_ins = value.split_whitespace().map(str::to_owned).collect(),
             _ => {}
         }

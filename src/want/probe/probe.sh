@@ -49,6 +49,16 @@ program() {
         fi
     )
 }
+account() { # getent says 2 where there is no such name
+    rc=0
+    line=$(getent passwd "$2") || rc=$?
+    case $rc in 0) echo "$1 $line" ;; 2) echo "$1 absent" ;; *) echo "$1 failed getent ended with $rc" ;; esac
+}
+newest() {
+    i=$1 when=$2
+    shift 2
+    echo "$i $when $(stat -c '%Z %n' -- "$@" 2>/dev/null | sort -n | tail -n 1)"
+}
 setting() {
     if [ ! -e "$2" ]; then echo "$1 absent"; return; fi
     # Not `read`: dash reads byte by byte, and files of /proc/sys give only their first byte that way.

@@ -25,6 +25,13 @@ done </proc/self/mountinfo | sort -r | while read -r target; do
   target=$(printf '%b' "$target")
   umount "$target" 2>/dev/null || umount -l "$target" 2>/dev/null || :
 done
+# What is still mounted may be a user's data: nothing below is removed then.
+left=$(awk '$5 ~ "^/var/lib/(kubelet|containerd)/" { print $5 }' /proc/self/mountinfo)
+if [ -n "$left" ]; then
+  echo "still mounted, and so nothing was removed:"
+  echo "$left"
+  exit 1
+fi
 for ns in /run/netns/cni-*; do
   [ ! -e "$ns" ] || ip netns delete "${ns##*/}" 2>/dev/null || :
 done
