@@ -55,13 +55,13 @@ fn one_cluster(known: Option<&str>, recorded: &BTreeMap<&str, &str>) -> Result<(
 fn lost(id: &str, without: &str) -> Failure {
     Failure::refused(format!("etcd cluster {id} was founded, but no control plane that answers has its data ({without})"))
         .seen("going on would found a new, empty cluster in its place")
-        .help("restore a snapshot (homectl restore), bring back the machine that has the data, or, if it may be forgotten, run homectl reset and begin again")
+        .help("bring back the machine that has the data, or restore a snapshot (/var/lib/homectl/snapshots, `etcdutl snapshot restore`); if it may be forgotten, run homectl reset and begin again")
 }
 
 fn joining(id: &str, with: &str, without: &str) -> Failure {
     Failure::refused(format!("etcd cluster {id} lives on {with}; {without} would have to join it"))
         .seen(format!("no data in /var/lib/etcd on {without}"))
-        .help("a control plane joins a living cluster by homectl add-node, and comes back empty by homectl replace-node")
+        .help("this homectl does not join a control plane to a living cluster: make it a worker, or take it out of the inventory")
 }
 
 /// Not known to us yet: an interrupted foundation may go on, a cluster with other members may not be founded once more.
@@ -71,7 +71,7 @@ fn founded_by_others(recorded: &BTreeMap<&str, &str>, ours: &str, without: &str)
         "etcd cluster {id} was founded with other members than the inventory has; {without} would found a second one"
     ))
     .on(*node)
-    .help("apply the inventory it was founded with once more, so that it is known; then homectl add-node"))
+    .help("apply the inventory it was founded with once more, so that it is known"))
 }
 
 fn names(of: &[&(&str, &Facts)]) -> String {

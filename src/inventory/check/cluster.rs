@@ -50,8 +50,7 @@ fn kubernetes(at: &At<String>, sink: &mut Sink) -> Option<&'static str> {
     if let Some(same) = TESTED.iter().find(|t| t.kubernetes == bare) {
         sink.error(&at.span(), "the version is written without `v`").help(format!("write kubernetes = \"{}\"", same.kubernetes));
     } else if let Some(full) = TESTED.iter().find(|t| t.kubernetes.starts_with(&format!("{bare}."))) {
-        sink.error(&at.span(), format!("`{text}` is not one full version"))
-            .help(format!("write kubernetes = \"{}\"; `homectl upgrade` moves it later", full.kubernetes));
+        sink.error(&at.span(), format!("`{text}` is not one full version")).help(format!("write kubernetes = \"{}\"", full.kubernetes));
     } else if Version::parse(bare).is_ok() {
         sink.error(&at.span(), format!("Kubernetes {bare} is not supported by this homectl"))
             .help(format!("tested and supported: {supported}"));
