@@ -90,6 +90,12 @@ impl Reporter {
         self.0.queue.send(Message::Talk(format!("{line}\n"))).ok();
     }
 
+    /// Talk before the process ends itself: returns once it is written and the bars are away.
+    pub fn last_words(&self, line: &str) {
+        self.talk(line);
+        self.settle();
+    }
+
     /// Something with a place in a file that a person should know, on stderr: an inventory's warning.
     pub fn warning(&self, report: &miette::Report) {
         self.talk(format!("{report:?}").trim_end());

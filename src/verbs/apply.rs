@@ -112,7 +112,7 @@ async fn fetched(plan: &Plan, supply: &Cache) -> Result<()> {
 async fn hold(fleet: &Fleet) -> Result<Vec<Box<dyn Send + Sync>>> {
     let who = format!(
         "{}@{} (pid {})",
-        std::env::var("USER").unwrap_or_else(|_| "somebody".into()),
+        std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".into()),
         std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "another computer".into()).trim(),
         std::process::id()
     );
@@ -157,7 +157,7 @@ async fn interrupts(stop: CancellationToken, out: Reporter) {
     stop.cancel();
     out.talk("Interrupted: what runs on the machines now comes to its end, nothing new is begun. Once more stops at once.");
     if tokio::signal::ctrl_c().await.is_ok() {
-        out.talk("Stopped. Run apply again: it finds out what was done and continues.");
+        out.last_words("Stopped. Run apply again: it finds out what was done and continues.");
         std::process::exit(i32::from(exit::INTERRUPTED));
     }
 }

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 #   net NAME FIRST/BITS                      a part of the lab's subnet (without any: one network, the whole of it)
-#   router NAME NET:HOST NET:HOST [forward=udp:PORT:HOST]     hides the second network behind its address in the first
+#   router NAME NET:HOST NET:HOST [forward=udp:PORT:HOST…]    hides the second network behind its address in the first
 #   node NAME HOST [KEY=VALUE…]              HOST is the last number of the address
 #     net=NAME       the network, when there are several
 #     via=HOST       default route through a router
@@ -113,6 +113,10 @@ router_up() {
     forward+="ip daddr $PREFIX.${outer#*:} $proto dport $port dnat to $PREFIX.$host; "
   done
   pid=$(docker inspect -f '{{.State.Pid}}' "$name")
+  [ "${pid:-0}" != 0 ] || {
+    docker logs --tail 5 "$name" >&2
+    die "the router $1 ended at once" "its last words are above; 'lab down', then again"
+  }
   as_root nsenter -t "$pid" -n ip route replace default via "$(gateway "${outer%:*}")"
   as_root nsenter -t "$pid" -n "$(PATH=$PATH:/usr/sbin command -v nft)" -f - <<RULES
 table ip router
