@@ -17,6 +17,8 @@ use std::collections::btree_map::Entry;
 const DEFINITION: &str = "CustomResourceDefinition";
 /// Requests at a time.
 const WIDTH: usize = 8;
+/// How often a trial is made again on an object that somebody else writes to.
+const RETRIALS: usize = 3;
 /// Namespaces that come with the API and never go.
 const BUILTIN_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
@@ -229,12 +231,25 @@ async fn one(api: &Api, object: &Object, resource: &Resource, listed: Option<&Va
 }
 
 /// What applying would make of a live object that may differ, and whether the API would take a new one.
-async fn dry_run(api: &Api, object: &Object, resource: &Resource, live: Option<Value>, changing: &[Resource]) -> Seen {
+async fn dry_run(api: &Api, object: &Object, resource: &Resource, mut live: Option<Value>, changing: &[Resource]) -> Seen {
     let mut manifest = object.manifest.clone();
+    let place = namespace(resource, object);
     if resource.namespaced {
-        manifest["metadata"]["namespace"] = namespace(resource, object).into();
+        manifest["metadata"]["namespace"] = place.into();
     }
-    let tried = api.try_apply(resource, &manifest).await;
+    let mut tried = api.try_apply(resource, &manifest).await;
+    // A controller may have written between the list and the trial: what it wrote is no difference of ours.
+    for _ in 0..RETRIALS {
+        let (Ok(after), Some(before)) = (&tried, &live) else { break };
+        if after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"] {
+            break;
+        }
+        match api.get(resource, place, &object.name).await {
+            Ok(now) => live = now,
+            Err(e) => return Seen::Unknown(e.to_string()),
+        }
+        tried = api.try_apply(resource, &manifest).await;
+    }
     let in_flux = changing.iter().any(|r| r.group == resource.group && r.kind == resource.kind);
     match (tried, live) {
         (Ok(after), Some(live)) => Seen::Applied { live, after },
