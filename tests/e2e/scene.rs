@@ -60,6 +60,11 @@ impl Scene {
         Ok(())
     }
 
+    /// A word in between.
+    pub(crate) fn say(&self, text: &str) {
+        say(&format!("   {}: {text}", self.lane));
+    }
+
     /// A time worth reporting; `what` says of what, in seconds.
     pub(crate) fn figure(&self, what: &str, took: Duration) {
         let number = format!("{:.2}", took.as_secs_f64());

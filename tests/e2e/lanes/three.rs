@@ -114,10 +114,13 @@ impl Story<'_> {
     /// Point 2.
     fn again(&self) -> Result {
         let before = Trees::of(self.cluster.lab, &NODES)?;
-        let ran = self.homectl.run("apply", &["--yes"])?.with(0)?;
+        let ran = self.homectl.run("apply", &["--yes", "--traffic"])?.with(0)?;
         let after = Trees::of(self.cluster.lab, &NODES)?;
         self.scene.figure("no-op apply of three machines, seconds", ran.took);
         ensure(ran.out.contains("No changes."), || ran.seen())?;
+        for line in ran.err.lines().filter(|line| line.starts_with("traffic ")) {
+            self.scene.say(line);
+        }
         after.same_as(&before)
     }
 

@@ -2,24 +2,20 @@
 # "file" lines name every path of what is not a running program's own state; further kinds tell what lives outside of files.
 set -eu
 export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
-roots='/etc /opt /root /home /srv /usr/local /var/lib /var/spool'
-find $roots -xdev \
-  \( -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/lib/systemd -o -path /var/lib/private/systemd \) -prune -o -printf 'file %p %y %m %u:%g %l\n' | sort
-# /opt and /var/lib are file systems of their own in the lab.
-for dir in /opt /var/lib; do
-  find "$dir" -xdev -mindepth 1 \
-    \( -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/lib/systemd -o -path /var/lib/private/systemd \) -prune -o -printf 'file %p %y %m %u:%g %l\n'
-done | sort -u
+# What apt, systemd and sudo keep for themselves is left out, and so is what belongs to somebody being logged in.
+find /etc /opt /root /home /srv /usr/local /var/lib /var/spool -xdev \( -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/lib/systemd \
+  -o -path /var/lib/private/systemd -o -name .sudo_as_admin_successful \) -prune -o -printf 'file %p %y %m %u:%g %l\n' | sort
+find /etc -xdev -type f -print0 | sort -z | xargs -0 sha256sum | sed 's/^/content /'
 echo "hostname $(uname -n) $(cat /etc/hostname)"
 getent passwd | cut -d: -f1,6,7 | sed 's/^/user /' | sort
 getent group | cut -d: -f1 | sed 's/^/group /' | sort
 ls -1 /sys/class/net | sed 's/^/link /'
 ip -4 route | sed 's/^/route /' | sort
 ip -4 rule | sed 's/^/rule /' | sort
-awk '{print $5, $9}' /proc/self/mountinfo | sed 's/^/mount /' | sort
+awk '{print $5, $9}' /proc/self/mountinfo | grep -v '^/run/user/' | sed 's/^/mount /' | sort
 ps -eo comm= | grep -vxE 'ps|sh|sort|sed|systemd.*|\(sd-pam\)|sshd.*|agetty|dbus-daemon|awk|sleep|find|apt.*|docker-init' | sed 's/^/process /' | sort -u || true
 systemctl list-units --all --plain --no-legend --type=service,timer,socket,target | awk '{print $1}' | grep -E '^(kube|etcd|containerd|homectl|haproxy)' | sed 's/^/unit /' | sort || true
-systemctl list-unit-files --no-legend | awk '{print $1, $2}' | grep -E '^(kube|etcd|containerd|homectl|haproxy)' | sed 's/^/unit-file /' | sort || true
+systemctl list-unit-files --no-legend | awk '{print $1, $2}' | grep -E '^(kube|etcd|containerd|homectl)' | sed 's/^/unit-file /' | sort || true
 for key in net.ipv4.ip_forward net.ipv4.conf.all.rp_filter net.ipv4.conf.default.rp_filter net.ipv4.conf.all.route_localnet net.bridge.bridge-nf-call-iptables net.netfilter.nf_conntrack_max; do
   [ ! -e "/proc/sys/$(echo "$key" | tr . /)" ] || echo "sysctl $key $(cat "/proc/sys/$(echo "$key" | tr . /)")"
 done
