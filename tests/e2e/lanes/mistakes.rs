@@ -11,6 +11,10 @@ const NODES: [&str; 3] = ["attic", "cellar", "garage"];
 pub(crate) fn run(scene: &Scene) -> Result {
     let lab = Lab::up("mistakes", "trixie")?;
     let homectl = Homectl::new("mistakes")?;
+    // sudo leaves a note in the home of whoever uses it for the first time.
+    for node in NODES {
+        lab.sh(node, "su admin -c 'sudo -n true'")?;
+    }
     let desk = Desk { scene, lab: &lab, homectl: &homectl };
     desk.operator();
     desk.machine();
@@ -140,7 +144,7 @@ impl Desk<'_> {
     /// Somebody else's cluster on the machine. Stand-ins: units and processes of those names.
     fn others(&self) {
         let Ok(good) = self.inventory("attic", 11, "admin") else { return };
-        for (what, unit) in [("kubelet", "kubelet"), ("Docker", "docker"), ("k3s", "k3s")] {
+        for unit in ["kubelet", "docker", "k3s"] {
             let plant = format!(
                 "cp /usr/bin/sleep /usr/local/bin/{unit} && printf '[Service]\\nExecStart=/usr/local/bin/{unit} 1000000\\n[Install]\\nWantedBy=multi-user.target\\n' \
                  >/etc/systemd/system/{unit}.service && systemctl daemon-reload && systemctl enable --now {unit} 2>/dev/null"
@@ -148,7 +152,7 @@ impl Desk<'_> {
             let weed = format!(
                 "systemctl disable --now {unit} 2>/dev/null; rm -f /etc/systemd/system/{unit}.service /usr/local/bin/{unit}; systemctl daemon-reload"
             );
-            self.planted(&format!("somebody else's {what} (stand-in: a unit that sleeps)"), &good, &plant, &weed, &[what]);
+            self.planted(&format!("somebody else's {unit} (stand-in: a unit that sleeps)"), &good, &plant, &weed, &[unit]);
         }
     }
 
