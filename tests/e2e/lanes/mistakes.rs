@@ -130,6 +130,7 @@ impl Desk<'_> {
             self.mistake("a disk with 100 MB left", &full, &Due { code: 1, says: &["garage", "/opt", "MiB free"] });
         }
         let Ok(good) = self.inventory("attic", 11, "admin") else { return };
+        self.planted("no sudo at all", &good, "mv /usr/bin/sudo /root/sudo", "mv /root/sudo /usr/bin/sudo", &["sudo"]);
         // A stand-in: the file that tells which distribution it is, changed.
         let fake = "cp /usr/lib/os-release /root/os-release && printf 'ID=plan9\\nNAME=\"Plan 9\"\\nPRETTY_NAME=\"Plan 9\"\\n' >/usr/lib/os-release";
         self.planted(
