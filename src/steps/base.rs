@@ -25,6 +25,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     // First here and so last of what reset removes: as long as anything of ours is there, the machine says whose it is.
     let mut wants = vec![Want::Dir(Dir::new("/etc/homectl")), Want::File(File::text("/etc/homectl/cluster", record(ctx)?))];
     wants.extend(directories());
+    wants.push(volumes());
     wants.extend(kernel(ctx)?);
     wants.push(hosts()?);
     wants.push(Want::File(certificate_authority(ctx)));
@@ -74,6 +75,13 @@ fn directories() -> Vec<Want> {
     ]
     .map(Want::Dir)
     .into()
+}
+
+/// The folder of volumes is made by who makes volumes. Reset leaves it, unless it is empty.
+fn volumes() -> Want {
+    let folder = "/var/lib/homectl/local-storage";
+    let undo = format!("[ ! -d {folder} ] || rmdir --ignore-fail-on-non-empty {folder}");
+    Want::Guard(Guard::new("volumes", "users' volumes are left alone", "exit 0", ":").undo(undo))
 }
 
 fn record(ctx: &Ctx) -> Result<String> {

@@ -1,0 +1,1 @@
+[ ! -d /var/lib/homectl/local-storage ] || rmdir --ignore-fail-on-non-empty /var/lib/homectl/local-storage
