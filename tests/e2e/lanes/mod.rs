@@ -36,7 +36,8 @@ fn post_mortem(cluster: &Cluster) {
             Err(error) => say(&format!("   kubectl {}: {error}", args.join(" "))),
         }
     }
-    let look = "systemctl --failed --no-legend --plain; journalctl -b -p warning --no-pager -o short-monotonic | tail -n 25";
+    // Not what systemd has to say of modes that CIS asks for, and of settings that runc makes.
+    let look = "systemctl --failed --no-legend --plain; journalctl -b -p warning --no-pager -o short-monotonic | grep -vE 'world-inaccessible|CPUShares=|MemoryLimit=|suppressed' | tail -n 25";
     for node in cluster.names() {
         match cluster.lab.sh(node, look) {
             Ok(said) => say(&format!("   {node}:{}", tail(&said))),

@@ -5,7 +5,7 @@ export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
 # What apt, systemd and sudo keep for themselves is left out, and so is what belongs to somebody being logged in.
 find /etc /opt /root /home /srv /usr/local /var/lib /var/spool -xdev \( -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/lib/systemd \
   -o -path /var/lib/private/systemd -o -name .sudo_as_admin_successful \) -prune -o -printf 'file %p %y %m %u:%g %l\n' | sort
-find /etc -xdev -type f ! -name ld.so.cache -print0 | sort -z | xargs -0 sha256sum | sed 's/^/content /'
+find /etc -xdev -type f ! -name ld.so.cache ! -name '*-' -print0 | sort -z | xargs -0 sha256sum | sed 's/^/content /'
 echo "hostname $(uname -n) $(cat /etc/hostname)"
 getent passwd | cut -d: -f1,6,7 | sed 's/^/user /' | sort
 getent group | cut -d: -f1 | sed 's/^/group /' | sort
