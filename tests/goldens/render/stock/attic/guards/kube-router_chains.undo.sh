@@ -17,3 +17,17 @@ done
 if command -v ipset >/dev/null; then
   for set in $(ipset list -n 2>/dev/null | sed -nE '/^(inet6:)?(KUBE-|kube-router-)/p'); do ipset destroy "$set" || :; done
 fi
+# Tables that iptables made for them and that hold nothing any more: no rule, no chain but the hooks', nothing but "accept".
+if command -v nft >/dev/null; then
+  for family in ip ip6; do
+    for table in mangle nat filter; do
+      nft list table "$family" "$table" 2>/dev/null | awk '
+        /^table / { seen = 1; next }
+        /^\tchain / { chains++; next }
+        /^\t\ttype .* policy accept;$/ { hooks++; next }
+        !/^\t?}$/ && NF { held = 1 }
+        END { exit !seen || held || chains != hooks }' || continue
+      nft delete table "$family" "$table"
+    done
+  done
+fi
