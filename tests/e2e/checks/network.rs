@@ -38,8 +38,12 @@ pub(crate) fn direct(cluster: &Cluster, pods: &[Pod]) -> Result {
     Ok(())
 }
 
-/// Through the service's address and by its name, every node is reached from every node.
+/// Through the service's address and by its name, every node is reached from every node. A node hears of new pods a moment after the API does.
 pub(crate) fn service(cluster: &Cluster, pods: &[Pod]) -> Result {
+    eventually(15, "every pod answers for the service everywhere", || service_now(cluster, pods)).map(drop)
+}
+
+fn service_now(cluster: &Cluster, pods: &[Pod]) -> Result {
     let address = cluster.kubectl.ok(&["get", "service", "web", "-n", "e2e", "-o", "jsonpath={.spec.clusterIP}"])?;
     let nodes: BTreeSet<String> = pods.iter().map(|pod| pod.node.clone()).collect();
     for url in [format!("http://{address}/"), PAGE.to_owned()] {

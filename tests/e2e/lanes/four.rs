@@ -134,8 +134,8 @@ fn lose(scene: &Scene, cluster: &Cluster, victim: &str) -> Result {
 }
 
 fn watch(scene: &Scene, cluster: &Cluster, victim: &str, outside: &Kubectl, kubelet: &str) -> Result {
-    cluster.lab.each("kill", &[victim])?;
     let from = Instant::now();
+    cluster.lab.each("kill", &[victim])?;
     let (one, two) = std::thread::scope(|scope| {
         let one = scope.spawn(|| steady(from, || answers(outside)));
         let two = scope.spawn(|| steady(from, || cluster.lab.sh(WORKER, kubelet).map(drop)));
