@@ -163,6 +163,7 @@ mod tests {
         let (path, link) = (dir.path().join("f"), dir.path().join("l"));
         std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
         let me = String::from_utf8(Command::new("sh").arg("-c").arg("printf %s:%s $(id -un) $(id -gn)").output().unwrap().stdout).unwrap();
+        std::fs::write(dir.path().join(".homectl.leftover01"), "half a key").unwrap();
         let mut b = Batch::new();
         b.push(Tag::Item(0, 0), &format!("put {} 0640 {me} <<'@homectl'\naGVsbG8K\n@homectl", path.display()));
         b.push(Tag::Item(0, 1), &format!("put {} 0640 {me} <<'@homectl'\naGVsbG8K\n@homectl", link.display()));

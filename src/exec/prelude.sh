@@ -5,6 +5,8 @@ put() { # PATH MODE OWNER <base64: the file lands whole or not at all
         return 1
     fi
     d=${1%/*}
+    # What a power cut left half written, a key perhaps, goes before the next file lands beside it.
+    rm -f "${d:-/}"/.homectl.*
     t=$(mktemp "${d:-/}/.homectl.XXXXXXXXXX")
     if base64 -d >"$t" && chown "$3" "$t" && chmod "$2" "$t" && sync "$t" && mv -fT "$t" "$1"; then
         sync "${d:-/}"
