@@ -6,6 +6,8 @@ use crate::error::Result;
 use crate::secrets::Secrets;
 use crate::template::{context, render};
 
+/// Of what is published against this version, CVE-2025-62878 needs a StorageClass with a `pathPattern`, CVE-2026-44543 write
+/// access to the provisioner's ConfigMap: ours has none, and only cluster administrators have the other.
 const IMAGE: &str = "docker.io/rancher/local-path-provisioner:v0.0.30";
 /// Makes and removes the directories.
 const HELPER: &str = "docker.io/library/busybox:1.36";

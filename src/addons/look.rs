@@ -8,7 +8,8 @@ use crate::cluster::Cluster;
 use crate::error::{Failure, Result};
 use crate::kube::{Api, ApiError, Resource, split};
 use crate::secrets::Secrets;
-use crate::want::{Object, Seen, Verdict, Want, is_ours};
+use crate::want::{BUILTIN_NAMESPACES, Object, Seen, Verdict, Want, is_ours};
+use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -19,8 +20,6 @@ const DEFINITION: &str = "CustomResourceDefinition";
 const WIDTH: usize = 8;
 /// How often a trial is made again on an object that somebody else writes to.
 const RETRIALS: usize = 3;
-/// Namespaces that come with the API and never go.
-const BUILTIN_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
 /// What homectl made in the API.
 #[derive(Debug, Clone, Default)]
@@ -81,12 +80,31 @@ pub async fn survey(api: &Api, cluster: &Cluster, secrets: &Secrets) -> Result<S
     Ok(Survey { seen, owned, otherwise: Seen::Unknown("it was not looked at".into()) })
 }
 
-/// Looks at these objects only, wanted present or gone: for wants that could not be judged when the plan was made.
-pub async fn look(api: &Api, objects: &[&Object]) -> BTreeMap<String, Seen> {
-    match Lists::read(api, objects, &Memory::new()).await {
-        Ok(lists) => observe(api, objects, &lists).await,
-        Err(e) => objects.iter().map(|o| (o.addr(), Seen::Unknown(e.to_string()))).collect(),
+/// Looks at these objects only, in their order: for wants that could not be judged when the plan was made. What is not
+/// there yet is not tried.
+///
+/// # Errors
+/// The API does not answer.
+pub async fn look(api: &Api, objects: &[&Object]) -> Result<Vec<Seen>, ApiError> {
+    let mut seen = Vec::with_capacity(objects.len());
+    for some in objects.chunks(WIDTH) {
+        seen.extend(try_join_all(some.iter().map(|object| again(api, object))).await?);
     }
+    Ok(seen)
+}
+
+async fn again(api: &Api, object: &Object) -> Result<Seen, ApiError> {
+    let Some(resource) = api.resource(&object.api_version, &object.kind).await? else {
+        return Ok(not_served(object));
+    };
+    match api.get(&resource, namespace(&resource, object), &object.name).await? {
+        Some(live) => Ok(one(api, object, &resource, Some(&live), &[]).await),
+        None => Ok(Seen::Object(None)),
+    }
+}
+
+fn not_served(object: &Object) -> Seen {
+    Seen::NoApi(format!("the API does not serve {} {} yet", object.api_version, object.kind))
 }
 
 /// Whether both are the same object in the API, whatever the version. An unknown scope means the default namespace.
@@ -199,7 +217,7 @@ async fn observe(api: &Api, objects: &[&Object], lists: &Lists) -> BTreeMap<Stri
 async fn observe_some(api: &Api, objects: &[&Object], lists: &Lists, changing: &[Resource]) -> BTreeMap<String, Seen> {
     let looks = objects.iter().map(|object| async move {
         let seen = match lists.resource(object) {
-            None => Seen::NoApi(format!("the API does not serve {} {} yet", object.api_version, object.kind)),
+            None => not_served(object),
             Some(resource) => one(api, object, resource, lists.live(object), changing).await,
         };
         (object.addr(), seen)

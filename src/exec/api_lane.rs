@@ -6,13 +6,17 @@ use super::{EventKind, Outcome, Sink};
 use crate::kube::Condition;
 use crate::plan::PlannedStep;
 use crate::steps::{Lane, Ready, Test};
-use crate::want::{Object, Run as Does, Verdict};
+use crate::want::{Change, Object, Run as Does, Seen, Verdict, Want};
 use futures::future::BoxFuture;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// What the engine asks of the Kubernetes API.
 pub trait ApiLane: Send + Sync {
+    /// Looks at these objects, in their order, writing nothing. The error says what the API answered.
+    fn look<'a>(&'a self, objects: &'a [&'a Object]) -> BoxFuture<'a, Result<Vec<Seen>, String>>;
+
     /// Applies (`true`) or deletes (`false`) an object. The error says what the API answered.
     fn apply<'a>(&'a self, object: &'a Object, present: bool) -> BoxFuture<'a, Result<(), String>>;
 
@@ -59,8 +63,13 @@ async fn work(cx: &Context<'_>, step: &PlannedStep, tally: &mut Tally) -> Result
         return Err(Outcome::Failed { what: format!("blocked: {why}"), evidence: Vec::new(), help: help.clone() });
     }
     cx.sink.tell(EventKind::StepBegan { step: step.id.clone(), title: step.title.clone() });
-    for item in &step.items {
+    let needless = second_look(cx, step).await?;
+    for (i, item) in step.items.iter().enumerate() {
         let Some(Does::Api(object, present)) = item.verdict.change().map(|c| &c.run) else { continue };
+        if needless.contains(&i) {
+            cx.sink.tell(EventKind::ItemDone { step: step.id.clone(), addr: item.addr.clone(), changed: false });
+            continue;
+        }
         if let Err(seen) = cx.api.apply(object, *present).await {
             return Err(Outcome::Failed {
                 what: format!("{} was not accepted by the API", item.addr),
@@ -72,6 +81,47 @@ async fn work(cx: &Context<'_>, step: &PlannedStep, tally: &mut Tally) -> Result
         cx.sink.tell(EventKind::ItemDone { step: step.id.clone(), addr: item.addr.clone(), changed: true });
     }
     Ok(())
+}
+
+/// Looks at what could not be judged when the plan was made. Returns the items that hold already.
+///
+/// What the plan said of the others may happen, and nothing more: an object of somebody else's, of which the plan could
+/// not know, is not taken over unseen.
+async fn second_look(cx: &Context<'_>, step: &PlannedStep) -> Result<BTreeSet<usize>, Outcome> {
+    let deferred: Vec<(usize, &Object)> = step
+        .items
+        .iter()
+        .enumerate()
+        .filter_map(|(i, item)| match &item.verdict {
+            Verdict::Deferred { change: Change { run: Does::Api(object, _), .. }, .. } => Some((i, &**object)),
+            _ => None,
+        })
+        .collect();
+    if deferred.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let objects: Vec<&Object> = deferred.iter().map(|(_, o)| *o).collect();
+    let seen = cx.api.look(&objects).await.map_err(|seen| Outcome::Failed {
+        what: "the API could not be asked what it holds".into(),
+        evidence: seen.lines().map(str::to_owned).collect(),
+        help: "run apply again: it continues where it stopped".into(),
+    })?;
+    let mut needless = BTreeSet::new();
+    for ((i, object), seen) in deferred.into_iter().zip(seen) {
+        if object.is_foreign(&seen) {
+            return Err(Outcome::Failed {
+                what: format!("{object} exists, but not by homectl"),
+                evidence: vec!["when the plan was made, the API could not be asked for it".into()],
+                help: "run apply again: its plan shows what taking it over would change".into(),
+            });
+        }
+        match Want::Object(object.clone()).diff(&seen) {
+            Verdict::Settled(_) => drop(needless.insert(i)),
+            Verdict::Blocked { why, help } => return Err(Outcome::Failed { what: format!("blocked: {why}"), evidence: Vec::new(), help }),
+            Verdict::Change(_) | Verdict::Deferred { .. } => {}
+        }
+    }
+    Ok(needless)
 }
 
 async fn prove(cx: &Context<'_>, step: &PlannedStep, tally: &mut Tally) {

@@ -62,7 +62,7 @@ impl Batch {
         self.tags.push(tag);
     }
 
-    /// Adds a wait for evidence: polled every 200 ms, told once a second, given up at the deadline with the last
+    /// Adds a wait for evidence: polled every 100 ms, told once a second, given up at the deadline with the last
     /// thing seen and the journal of the units behind it.
     pub(super) fn wait(&mut self, tag: Tag, ready: &Ready) {
         let n = self.tags.len();
@@ -81,7 +81,7 @@ impl Batch {
         );
         let _ = writeln!(
             fragment,
-            "if [ \"$now\" != \"$told\" ]; then told=$now; printf '\\n@%s w {n} %s %s\\n' \"$N\" $((now - began)) \"$(printf %s \"$out\" | tail -n 1 | cut -c 1-200)\"; fi\nsleep 0.2\ndone"
+            "if [ \"$now\" != \"$told\" ]; then told=$now; printf '\\n@%s w {n} %s %s\\n' \"$N\" $((now - began)) \"$(printf %s \"$out\" | tail -n 1 | cut -c 1-200)\"; fi\nsleep 0.1\ndone"
         );
         self.push(tag, &fragment);
     }

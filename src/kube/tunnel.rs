@@ -1,7 +1,7 @@
 //! The way to an API server: a TCP stream that the control plane's SSH session opens, counted, with TLS on it.
 
 use super::ApiError;
-use crate::pki::Ca;
+use crate::pki::{Ca, issue_for_a_day, visitor};
 use crate::secrets::Secrets;
 use crate::ssh::{Connection, Stream};
 use ::kube::client::ConfigExt;
@@ -52,11 +52,14 @@ impl Credentials {
         Self { ca, cert, key }
     }
 
-    /// The operator's own; `None` where the secrets hold no such certificate.
-    #[must_use]
-    pub fn operator(secrets: &Secrets) -> Option<Self> {
-        let pair = secrets.leaf("cluster", "operator")?;
-        Some(Self::new(secrets.authority(Ca::Cluster).cert.clone(), pair.cert.clone(), pair.key.clone()))
+    /// homectl's own for one run, made of the cluster's CA; it is written nowhere. `now` in Unix seconds.
+    ///
+    /// # Errors
+    /// The CA has expired or is damaged.
+    pub fn visitor(secrets: &Secrets, now: i64) -> crate::error::Result<Self> {
+        let authority = secrets.authority(Ca::Cluster);
+        let pair = issue_for_a_day(authority, &visitor(), now)?;
+        Ok(Self::new(authority.cert.clone(), pair.cert, pair.key))
     }
 }
 

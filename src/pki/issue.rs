@@ -40,6 +40,17 @@ pub fn issue(authority: &Authority, spec: &LeafSpec, now: i64) -> Result<Pair> {
     Ok(Pair { cert, key: pem(&key) })
 }
 
+/// As [`issue`], valid from a day ago until tomorrow: for a client that makes itself one for each run, whatever the clocks
+/// of the machines say. It is written nowhere.
+///
+/// # Errors
+/// As [`issue`].
+pub fn issue_for_a_day(authority: &Authority, spec: &LeafSpec, now: i64) -> Result<Pair> {
+    let key = new_key()?;
+    let cert = sign_for(authority, spec, &key, now - DAY, now, DAY)?;
+    Ok(Pair { cert, key: pem(&key) })
+}
+
 /// As [`issue`], for a key that exists already: what holds the key may keep it.
 ///
 /// # Errors
@@ -87,6 +98,11 @@ fn parse_key(key: &SecretText) -> Result<KeyPair> {
 }
 
 fn sign(authority: &Authority, spec: &LeafSpec, key: &KeyPair, now: i64) -> Result<String> {
+    sign_for(authority, spec, key, now, now, LEAF_LIFE)
+}
+
+/// Valid from `from` (and a little before) until `now + life`, never longer than the authority.
+fn sign_for(authority: &Authority, spec: &LeafSpec, key: &KeyPair, from: i64, now: i64, life: i64) -> Result<String> {
     if spec.organizations.len() > 1 {
         // rcgen keeps one value for each kind of name.
         return Err(Failure::bug(format!("a leaf of several organizations: {}", spec.describe())));
@@ -100,7 +116,7 @@ fn sign(authority: &Authority, spec: &LeafSpec, key: &KeyPair, now: i64) -> Resu
             "it is never replaced silently, since every certificate depends on it; if it should still be valid, check this machine's clock",
         ));
     }
-    let mut params = params(&spec.common_name, &spec.organizations, now, now + left.min(LEAF_LIFE))?;
+    let mut params = params(&spec.common_name, &spec.organizations, from, now + left.min(life))?;
     params.is_ca = IsCa::ExplicitNoCa;
     params.use_authority_key_identifier_extension = true;
     // RFC 8813: a key of an elliptic curve signs, it never encrypts.
@@ -122,7 +138,7 @@ fn sign(authority: &Authority, spec: &LeafSpec, key: &KeyPair, now: i64) -> Resu
 }
 
 /// What authorities and leaves have in common: subject, serial, validity.
-fn params(common_name: &str, organizations: &[String], now: i64, until: i64) -> Result<CertificateParams> {
+fn params(common_name: &str, organizations: &[String], from: i64, until: i64) -> Result<CertificateParams> {
     let mut subject = DistinguishedName::new();
     for organization in organizations {
         subject.push(DnType::OrganizationName, organization);
@@ -130,7 +146,7 @@ fn params(common_name: &str, organizations: &[String], now: i64, until: i64) -> 
     subject.push(DnType::CommonName, common_name);
     let mut params = CertificateParams::default();
     params.distinguished_name = subject;
-    params.not_before = at(now - BACKDATE)?;
+    params.not_before = at(from - BACKDATE)?;
     params.not_after = at(until)?;
     params.serial_number = Some(serial());
     Ok(params)

@@ -24,7 +24,7 @@ pub mod name {
     pub const APPROVER: &str = "approver";
     /// Every node's own client certificate, which the kubelet rotates afterwards.
     pub const KUBELET: &str = "kubelet";
-    /// The operator's, for `homectl kubeconfig` and homectl itself.
+    /// The operator's, for `homectl kubeconfig`. Its rights are bound to the group `homectl:operators` and can be taken away.
     pub const OPERATOR: &str = "operator";
     pub const METRICS_SERVER: &str = "metrics-server";
 }
@@ -49,11 +49,17 @@ pub fn leaves(cluster: &Cluster) -> Vec<NamedLeaf> {
         all.extend(specs.into_iter().map(|(name, spec)| NamedLeaf { owner: node.name.clone(), name, spec }));
     }
     let own = [
-        (name::OPERATOR, client(Ca::Cluster, "homectl-operator", Some("system:masters"))),
+        (name::OPERATOR, client(Ca::Cluster, "homectl-operator", Some("homectl:operators"))),
         (name::METRICS_SERVER, metrics_server(cluster)),
     ];
     all.extend(own.into_iter().map(|(name, spec)| NamedLeaf { owner: CLUSTER.to_owned(), name, spec }));
     all
+}
+
+/// homectl's own client for one run: the first objects that it applies are those that give anybody else a right.
+#[must_use]
+pub fn visitor() -> LeafSpec {
+    client(Ca::Cluster, "homectl", Some("system:masters"))
 }
 
 fn control_plane(cluster: &Cluster, node: &Node) -> Vec<(&'static str, LeafSpec)> {

@@ -12,9 +12,9 @@ pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 
-pub use issue::{BACKDATE, issue, make_authority, reissue};
+pub use issue::{BACKDATE, issue, issue_for_a_day, make_authority, reissue};
 pub use judge::{judge, same_key};
 pub use key::{Authority, Pair, ServiceAccountKey, WireGuardKey, encryption_key};
 pub use leaf::{Ca, LeafSpec, Usage};
-pub use leaves::{CLUSTER, NamedLeaf, leaves, name};
+pub use leaves::{CLUSTER, NamedLeaf, leaves, name, visitor};
 pub use text::SecretText;

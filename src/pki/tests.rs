@@ -178,7 +178,7 @@ fn who_holds_what() {
         "attic/approver (cluster CA): CN=homectl:csr-approver for client",
         "attic/kubelet (cluster CA): CN=system:node:attic O=system:nodes for client",
         "cellar/kubelet (cluster CA): CN=system:node:cellar O=system:nodes for client",
-        "cluster/operator (cluster CA): CN=homectl-operator O=system:masters for client",
+        "cluster/operator (cluster CA): CN=homectl-operator O=homectl:operators for client",
         "cluster/metrics-server (cluster CA): CN=metrics-server.kube-system.svc for server: DNS metrics-server.kube-system.svc, DNS metrics-server.kube-system.svc.cluster.local",
     ];
     assert_eq!(told, expected);

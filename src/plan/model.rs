@@ -1,7 +1,8 @@
 //! The plan as a value.
 
 use crate::steps::{Mode, Ready, StepId};
-use crate::want::{Verdict, Want};
+use crate::want::{Act, Run, Verdict, Want};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything a run would do, in an order that respects every edge.
 #[derive(Debug, Clone)]
@@ -60,7 +61,6 @@ impl Counts {
 
     /// Counts one verdict.
     pub fn add(&mut self, verdict: &Verdict) {
-        use crate::want::Act;
         match verdict {
             Verdict::Settled(_) => self.settled += 1,
             Verdict::Blocked { .. } => self.blocked += 1,
@@ -90,6 +90,24 @@ impl PlannedStep {
 }
 
 impl Plan {
+    /// Where `now`, a later plan of the same inventory, would do something else: `file:/etc/hosts@attic`. What neither
+    /// does anything about may have changed as it likes.
+    #[must_use]
+    pub fn moved(&self, now: &Self) -> Vec<String> {
+        let (before, after) = (self.doings(), now.doings());
+        let places: BTreeSet<&(&StepId, &str)> = before.keys().chain(after.keys()).collect();
+        places.into_iter().filter(|p| before.get(*p) != after.get(*p)).map(|(step, addr)| format!("{addr}@{}", step.lane)).collect()
+    }
+
+    /// What would be done, and what stands in the way of doing more.
+    fn doings(&self) -> BTreeMap<(&StepId, &str), Option<(Act, &Run)>> {
+        let items = self.steps.iter().flat_map(|s| s.items.iter().map(move |i| (&s.id, i)));
+        items
+            .filter(|(_, i)| !matches!(i.verdict, Verdict::Settled(_)))
+            .map(|(id, i)| ((id, i.addr.as_str()), i.verdict.change().map(|c| (c.act, &c.run))))
+            .collect()
+    }
+
     /// The tally.
     #[must_use]
     pub fn counts(&self) -> Counts {

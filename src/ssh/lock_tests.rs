@@ -103,3 +103,29 @@ async fn only_the_holder_named_in_the_file_may_go_on() {
     assert!(matches!(shell.run(&script, Some("id1"), &mut |_| ()).await, Err(RemoteError::Lost { .. })));
     assert_eq!(shell.run("echo no lock needed", None, &mut |_| ()).await.unwrap().output, "no lock needed\n");
 }
+
+#[tokio::test]
+async fn what_a_dead_run_left_running_is_waited_for() {
+    let home = TempDir::new().unwrap();
+    let (token, program) = shell::program(file(&home).to_str().unwrap());
+    let mut command = tokio::process::Command::new("/bin/sh");
+    command.arg("-c").arg(format!("eval \"$(head -c {})\"", program.len()));
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let pipe = shell::start(Pipe::child(child).unwrap(), &program, &token).await.unwrap();
+    let mut shell = Shell::new(pipe, token);
+    let (mut ann, _) = hold_by("/bin/sh", &file(&home), "id1", "ann").await;
+    let script = format!("touch {0}/began; sleep 2.5; touch {0}/ended", home.path().display());
+    let cut = tokio::time::timeout(Duration::from_millis(300), shell.run(&script, Some("id1"), &mut |_| ())).await;
+    assert!(cut.is_err() && home.path().join("began").exists());
+    drop(shell);
+    ann.pipe.sender.eof().await;
+    assert_eq!(ann.says().await, None);
+    // The holder's patience is one second here.
+    let (_, said) = hold_by("/bin/sh", &file(&home), "id2", "bob").await;
+    assert_eq!(said, "held by a run that was cut off: its last script has not ended yet");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!home.path().join("ended").exists());
+    let (_bob, said) = hold_by("/bin/sh", &file(&home), "id3", "bob").await;
+    assert_eq!(said, "locked", "it had ended by then");
+    assert!(home.path().join("ended").exists());
+}

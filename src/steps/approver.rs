@@ -10,7 +10,7 @@ use crate::want::{Account, File, Unit, Want};
 use std::fmt::Write as _;
 
 const TIMER: &str = "homectl-approver.timer";
-/// The service; started by the timer, or by whoever cannot wait a minute.
+/// The service; started by the timer, or by whoever cannot wait for it.
 pub(super) const SERVICE: &str = "homectl-approver.service";
 /// The approver's own identity; its rights are made by the bootstrap add-on.
 pub(super) const KUBECONFIG: &str = "/etc/homectl/approver.conf";

@@ -50,12 +50,14 @@ fn rules(ctx: &Ctx) -> Result<String> {
 /// A host's own firewall may drop what ours lets through: each table has the right to.
 pub(super) fn warnings(ctx: &Ctx) -> Vec<String> {
     let (node, port) = (&ctx.node.name, ctx.node.listen_port);
+    let api = ctx.node.is_control_plane() && ctx.cluster.api.lan;
+    let (ufw_api, firewalld_api) = if api { ("ufw allow 6443/tcp; ", " --add-port=6443/tcp") } else { ("", "") };
     let remedy = |firewall: &str| match firewall {
         "ufw" => format!(
-            "ufw allow {port}/udp; ufw allow in on wg0; ufw allow in on cni0; ufw route allow in on wg0; ufw route allow in on cni0"
+            "{ufw_api}ufw allow {port}/udp; ufw allow in on wg0; ufw allow in on cni0; ufw route allow in on wg0; ufw route allow in on cni0"
         ),
         _ => format!(
-            "firewall-cmd --permanent --add-port={port}/udp; firewall-cmd --permanent --zone=trusted --add-interface=wg0 --add-interface=cni0; firewall-cmd --reload"
+            "firewall-cmd --permanent --add-port={port}/udp{firewalld_api}; firewall-cmd --permanent --zone=trusted --add-interface=wg0 --add-interface=cni0; firewall-cmd --reload"
         ),
     };
     let warn = |firewall: &String| {

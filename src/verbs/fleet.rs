@@ -10,7 +10,7 @@ use crate::kube::Api;
 use crate::report::Reporter;
 use crate::secrets::SecretText;
 use crate::ssh::{self, Ask, ConnectSpec, Connection, RemoteError};
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use secrecy::ExposeSecret as _;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -47,18 +47,24 @@ pub(super) async fn open(world: &World, global: &Global, out: &Reporter) -> Resu
                 fleet.offline.push((node.name.clone(), format!("cannot reach {target}: {seen}")));
             }
             Err(Trouble::Remote(e)) => failures.push(e.into_failure(&node.name)),
-            Err(Trouble::Facts(why)) => failures.push(
-                Failure::failed("its facts could not be read")
-                    .on(&node.name)
-                    .seen(why)
-                    .help("run the command again; report it if it stays"),
-            ),
+            Err(Trouble::Facts(why)) => failures.push(unread(&node.name, why)),
         }
     }
     all_told(failures, out).map(|()| fleet)
 }
 
 impl Fleet {
+    /// Asks every machine for its facts once more.
+    pub(super) async fn ask_again(&mut self) -> Result<()> {
+        let asks = self.hosts.iter().map(|(node, host)| async move {
+            let reply = host.run(&facts::script(), &mut |_| ()).await.map_err(|e| e.into_failure(node))?;
+            let facts = facts::parse(&reply.output).map_err(|why| unread(node, why))?;
+            Ok::<_, Failure>((node.clone(), facts))
+        });
+        self.facts = try_join_all(asks).await?.into_iter().collect();
+        Ok(())
+    }
+
     /// What went over each node's connections so far, where that was asked for.
     pub(super) fn tell_traffic(&self, global: &Global, out: &Reporter) {
         for (node, host) in self.hosts.iter().filter(|_| global.traffic) {
@@ -85,6 +91,10 @@ pub(super) fn all_told(mut failures: Vec<Failure>, out: &Reporter) -> Result<()>
         let _ = out.failure(failure);
     }
     Err(last)
+}
+
+fn unread(node: &str, why: String) -> Failure {
+    Failure::failed("its facts could not be read").on(node).seen(why).help("run the command again; report it if it stays")
 }
 
 enum Trouble {

@@ -6,7 +6,7 @@ use crate::plan::Observed;
 use crate::report::Reporter;
 use crate::ssh::Connection;
 use crate::steps::{Lane, Step};
-use crate::want::{Body, GuardSeen, Inode, Seen, UnitSeen, Want, probe};
+use crate::want::{Body, Seen, Want, probe};
 use futures::future::try_join_all;
 use std::collections::BTreeMap;
 
@@ -58,42 +58,4 @@ fn differing<'a>(wants: &'a [Want], seen: &[Seen]) -> Vec<&'a str> {
             _ => None,
         })
         .collect()
-}
-
-/// Whether two looks saw the same; text that was opened up for a diff only counts by its digest.
-pub(super) fn same(one: &[Seen], other: &[Seen]) -> bool {
-    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| bare(a) == bare(b))
-}
-
-/// What of an observation a plan rests on: not how a test words its evidence, nor between which two states a unit that
-/// does not run is caught.
-fn bare(seen: &Seen) -> Seen {
-    match seen {
-        Seen::Inode(inode) => Seen::Inode(Inode { text: None, ..inode.clone() }),
-        Seen::Guard(guard) => Seen::Guard(GuardSeen { output: String::new(), ..guard.clone() }),
-        Seen::Unit(unit) if unit.active != "active" => Seen::Unit(UnitSeen { active: String::new(), sub: String::new(), ..unit.clone() }),
-        other => other.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn unit(active: &str, sub: &str) -> Vec<Seen> {
-        vec![Seen::Unit(UnitSeen { active: active.into(), sub: sub.into(), ..UnitSeen::default() })]
-    }
-
-    #[test]
-    fn a_crashing_unit_is_no_moved_ground() {
-        assert!(same(&unit("activating", "auto-restart"), &unit("failed", "failed")));
-        assert!(!same(&unit("activating", "auto-restart"), &unit("active", "running")));
-    }
-
-    #[test]
-    fn a_guard_counts_by_its_status() {
-        let guard = |status, output: &str| vec![Seen::Guard(GuardSeen { status, output: output.into() })];
-        assert!(same(&guard(1, "peer unheard for 3 s"), &guard(1, "peer unheard for 4 s")));
-        assert!(!same(&guard(1, "x"), &guard(0, "x")));
-    }
 }

@@ -1,6 +1,7 @@
 //! One file a verb: what each command does, from arguments to exit code.
 
 mod apply;
+mod execute;
 mod fleet;
 mod init;
 mod kubeconfig;

@@ -16,7 +16,7 @@ use crate::want::{Seen, Want};
 pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<u8> {
     let world = World::open(&args.target.inventory, global, out).await?;
     let fleet = fleet::open(&world, global, out).await?;
-    let (plan, _) = make(&world, &fleet, Mode::Present, global, out).await?;
+    let plan = make(&world, &fleet, Mode::Present, global, out).await?;
     out.show_plan(&plan);
     fleet.tell_traffic(global, out);
     let counts = plan.counts();
@@ -29,8 +29,8 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<
     Ok(if plan.offline.is_empty() { exit::OK } else { exit::OFFLINE })
 }
 
-/// The plan of this world as the machines are now, and what it rests on.
-pub(super) async fn make(world: &World, fleet: &Fleet, mode: Mode, global: &Global, out: &Reporter) -> Result<(Plan, Observed)> {
+/// The plan of this world as the machines are now.
+pub(super) async fn make(world: &World, fleet: &Fleet, mode: Mode, global: &Global, out: &Reporter) -> Result<Plan> {
     let (steps, warnings) = node_steps(world, fleet, mode, out)?;
     let mut observed = look::at_nodes(&steps, &fleet.hosts, out).await?;
     let mut all = steps;
@@ -45,7 +45,7 @@ pub(super) async fn make(world: &World, fleet: &Fleet, mode: Mode, global: &Glob
     let mut plan = plan::diff(&world.cluster.name, mode, all, &observed)?;
     plan.offline.clone_from(&fleet.offline);
     plan.warnings = warnings;
-    Ok((plan, observed))
+    Ok(plan)
 }
 
 fn of_object(want: &Want, survey: &Survey) -> Seen {

@@ -1,8 +1,9 @@
 //! `reset`: the same wants, gone, edges reversed. Lists first; the operator types the cluster's name.
 
+use super::execute::{Consent, code, execute};
 use super::fleet::{self, Fleet};
+use super::planning;
 use super::world::World;
-use super::{apply, planning};
 use crate::cli::{Global, Target};
 use crate::error::{Failure, Result, exit};
 use crate::report::Reporter;
@@ -11,7 +12,7 @@ use crate::steps::Mode;
 /// `homectl reset`.
 pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Result<u8> {
     let mut world = World::open(&args.inventory, global, out).await?;
-    let fleet = fleet::open(&world, global, out).await?;
+    let mut fleet = fleet::open(&world, global, out).await?;
     let foreign = fleet
         .facts
         .iter()
@@ -26,17 +27,15 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
         .collect();
     fleet::all_told(foreign, out)?;
     quorum(&world, &fleet, global)?;
-    let (plan, observed) = planning::make(&world, &fleet, Mode::Absent, global, out).await?;
+    let plan = planning::make(&world, &fleet, Mode::Absent, global, out).await?;
     out.propose(&plan);
     if plan.counts().changes() == 0 {
         return Ok(exit::OK);
     }
-    out.confirm(
-        &format!("Everything above is removed from {} machine(s), the cluster's data with it.", fleet.hosts.len()),
-        &world.cluster.name,
-    )
-    .await?;
-    let report = apply::execute(&world, &fleet, &plan, &observed, out).await?;
+    let question = format!("Everything above is removed from {} machine(s), the cluster's data with it.", fleet.hosts.len());
+    let consent = Consent { question, word: world.cluster.name.clone() };
+    consent.ask(out).await?;
+    let report = execute(&world, &mut fleet, plan, &consent, global, out).await?;
     let whole = global.limit.is_empty() && fleet.offline.is_empty();
     if whole && report.failed.is_empty() && !report.interrupted {
         world.record_etcd(None)?;
@@ -45,7 +44,7 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
              /var/lib/homectl/local-storage and etcd's snapshots below /var/lib/homectl/snapshots, where there are any.",
         );
     }
-    Ok(apply::code(&report))
+    Ok(code(&report))
 }
 
 /// One member of etcd less without telling the others is how clusters lose their data: all control planes, or none.

@@ -6,7 +6,8 @@ use super::world::World;
 use crate::cli::{Global, Target};
 use crate::cluster::Node;
 use crate::error::{Result, exit};
-use crate::kube;
+use crate::kube::{self, Api, ApiError};
+use crate::pki;
 use crate::report::{CertificateStatus, EtcdStatus, LinkStatus, NodeStatus, Reporter, Status};
 use crate::ssh::Connection;
 use futures::future::join_all;
@@ -22,11 +23,15 @@ const PATIENCE: Duration = Duration::from_secs(8);
 pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Result<u8> {
     let world = World::open(&args.inventory, global, out).await?;
     let fleet = fleet::open(&world, global, out).await?;
-    let (machines, nodes) = tokio::join!(machines(&world, &fleet), nodes(&world, &fleet));
+    let (machines, told) = tokio::join!(machines(&world, &fleet), api(&world, &fleet));
     let mut status = Status { cluster: world.cluster.name.clone(), kubernetes: world.cluster.kubernetes.to_string(), ..Status::default() };
     status.unknown.extend(fleet.offline.iter().cloned());
-    let known = match nodes {
-        Ok(nodes) => nodes,
+    status.certificates.extend(operator(&world));
+    let known = match told {
+        Ok((nodes, certificate)) => {
+            status.certificates.extend(certificate);
+            nodes
+        }
         Err(seen) => {
             status.unknown.push(("API".into(), seen));
             Vec::new()
@@ -50,16 +55,30 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
     })
 }
 
-async fn nodes(world: &World, fleet: &Fleet) -> Result<Vec<kube::NodeStatus>, String> {
+/// The certificate in the kubeconfig that `homectl kubeconfig` prints.
+fn operator(world: &World) -> Option<CertificateStatus> {
+    let pair = world.secrets.leaf(pki::CLUSTER, pki::name::OPERATOR)?;
+    certificate("operator", "kubeconfig", pair.cert.as_bytes(), world.now)
+}
+
+/// The nodes as the API knows them, and the one serving certificate that lies in it.
+async fn api(world: &World, fleet: &Fleet) -> Result<(Vec<kube::NodeStatus>, Option<CertificateStatus>), String> {
     let api = tap::client(&world.cluster, &world.secrets, &fleet.hosts).map_err(|e| e.what().to_owned())?;
     let asked = async {
         api.ready().await?;
-        api.nodes().await
+        Ok::<_, ApiError>((api.nodes().await?, metrics_server(&api, world).await?))
     };
     match tokio::time::timeout(PATIENCE, asked).await {
         Ok(answer) => answer.map_err(|e| e.to_string()),
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     }
+}
+
+async fn metrics_server(api: &Api, world: &World) -> Result<Option<CertificateStatus>, ApiError> {
+    let Some(secrets) = api.resource("v1", "Secret").await? else { return Ok(None) };
+    let secret = api.get(&secrets, "kube-system", "metrics-server-serving").await?.unwrap_or_default();
+    let pem = secret["data"]["tls.crt"].as_str().and_then(|data| data_encoding::BASE64.decode(data.as_bytes()).ok());
+    Ok(pem.and_then(|pem| certificate("API", "Secret kube-system/metrics-server-serving", &pem, world.now)))
 }
 
 /// Asks every machine at once.
@@ -97,7 +116,7 @@ fn read(world: &World, name: &str, reply: &str, status: &mut Status) {
     for line in reply.lines() {
         let Some((kind, rest)) = line.split_once(' ') else { continue };
         match kind {
-            "certificate" => status.certificates.extend(certificate(name, rest, now)),
+            "certificate" => status.certificates.extend(file(name, rest, now)),
             "handshake" => status.links.extend(link(world, name, rest, now)),
             "etcd" => match etcd(name, rest) {
                 Some(member) => status.etcd.push(member),
@@ -108,10 +127,13 @@ fn read(world: &World, name: &str, reply: &str, status: &mut Status) {
     }
 }
 
-fn certificate(node: &str, rest: &str, now: i64) -> Option<CertificateStatus> {
+fn file(node: &str, rest: &str, now: i64) -> Option<CertificateStatus> {
     let (path, data) = rest.split_once(' ')?;
-    let pem = data_encoding::BASE64.decode(data.as_bytes()).ok()?;
-    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).ok()?;
+    certificate(node, path, &data_encoding::BASE64.decode(data.as_bytes()).ok()?, now)
+}
+
+fn certificate(node: &str, path: &str, pem: &[u8], now: i64) -> Option<CertificateStatus> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
     let cert = pem.parse_x509().ok()?;
     Some(CertificateStatus {
         node: node.into(),

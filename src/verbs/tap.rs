@@ -7,7 +7,7 @@ use crate::exec::ApiLane;
 use crate::kube::{Api, Condition, Credentials, Target};
 use crate::secrets::Secrets;
 use crate::ssh::Connection;
-use crate::want::Object;
+use crate::want::{Object, Seen};
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ pub(super) fn client(cluster: &Cluster, secrets: &Secrets, hosts: &BTreeMap<Stri
             Some(Target { node: n.name.clone(), connection, address: n.overlay.to_string(), port: PORT })
         })
         .collect();
-    let credentials = Credentials::operator(secrets).ok_or_else(|| Failure::bug("the secrets hold no operator certificate"))?;
+    let credentials = Credentials::visitor(secrets, jiff::Timestamp::now().as_second())?;
     Api::new(&targets, &credentials).map_err(|e| Failure::failed("no client for the API could be made").seen(e.to_string()))
 }
 
@@ -58,6 +58,10 @@ impl Tap<'_> {
 }
 
 impl ApiLane for Tap<'_> {
+    fn look<'a>(&'a self, objects: &'a [&'a Object]) -> BoxFuture<'a, Result<Vec<Seen>, String>> {
+        Box::pin(async move { addons::look(self.api().await?, objects).await.map_err(|e| e.to_string()) })
+    }
+
     fn apply<'a>(&'a self, object: &'a Object, present: bool) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
             let api = self.api().await?;

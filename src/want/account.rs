@@ -1,6 +1,10 @@
-//! A system user with a group of the same name and no login.
+//! A system user with a group of the same name and no login. One that was there before us has not our comment: reset
+//! leaves it.
 
 use super::{Act, Change, Seen, Verdict, Want, quote};
+
+/// What an account's comment field says when homectl made it.
+const OURS: &str = "made by homectl";
 
 /// A system account.
 #[derive(Debug, Clone)]
@@ -32,7 +36,7 @@ impl Account {
                 Act::Create,
                 "missing",
                 format!(
-                    "getent passwd {name} >/dev/null || useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin {name}\n"
+                    "getent passwd {name} >/dev/null || useradd --system --user-group --comment '{OURS}' --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin {name}\n"
                 ),
             )),
             (Seen::Absent, false) => Verdict::Settled("absent".into()),
@@ -45,6 +49,9 @@ impl Account {
                 why: format!("the user {} has a login shell: {line}", self.name),
                 help: format!("somebody uses this name; rename that account, or: usermod --shell /usr/sbin/nologin {}", self.name),
             },
+            (Seen::Account(line), false) if line.split(':').nth(4) != Some(OURS) => {
+                Verdict::Settled("was there before homectl, stays".into())
+            }
             (Seen::Account(_), false) => Verdict::Change(Change::script(Act::Delete, "present, wanted gone", format!("userdel {name}\n"))),
             (other, _) => Verdict::unseen(format!("unexpected observation {other:?}")),
         }

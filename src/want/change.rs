@@ -48,7 +48,7 @@ pub enum Impact {
 }
 
 /// What runs when a change is applied.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Run {
     /// A script on the host, which tests its own condition again before it acts.
     Script(Sh),

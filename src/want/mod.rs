@@ -31,7 +31,7 @@ pub use guard::Guard;
 pub use leaf::{Leaf, LeafForm};
 pub use link::Link;
 pub use module::Module;
-pub use object::{Certificate, Object, TAINTS, is_ours, node_patch};
+pub use object::{BUILTIN_NAMESPACES, Certificate, Object, TAINTS, is_ours, node_patch};
 pub use packages::Packages;
 pub use program::{Program, STORE};
 pub use seen::{GuardSeen, Inode, InodeKind, Seen, UnitSeen};

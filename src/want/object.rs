@@ -18,6 +18,9 @@ use std::fmt;
 pub use certificate::Certificate;
 pub use taints::{TAINTS, node_patch};
 
+/// Namespaces that come with the API and never go.
+pub const BUILTIN_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
 /// One object of an add-on.
 #[derive(Clone, PartialEq)]
 pub struct Object {
@@ -64,6 +67,15 @@ impl Object {
     #[must_use]
     pub fn suspects(&self, live: &Value) -> bool {
         !self.differences(live).is_empty()
+    }
+
+    /// Whether the API holds this object by somebody else's hand. What comes with the API, and a node's own object, are
+    /// nobody's.
+    #[must_use]
+    pub fn is_foreign(&self, seen: &Seen) -> bool {
+        let (Seen::Object(Some(live)) | Seen::Applied { live, .. }) = seen else { return false };
+        let builtin = self.kind == "Node" || (self.kind == "Namespace" && BUILTIN_NAMESPACES.contains(&self.name.as_str()));
+        !builtin && !dropped::is_ours(live)
     }
 
     /// The manifest as lines of YAML that may be shown: contents of Secrets as digests.

@@ -10,7 +10,7 @@ use crate::cluster::{Artifact, Component};
 pub const STORE: &str = "/opt/homectl/store";
 
 /// One artifact's programs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Program {
     pub component: Component,
     /// Version as upstream writes it, for people.

@@ -43,7 +43,7 @@ impl Sysctl {
         let write = || {
             let (path, saved) = (quote(&self.path()), quote(&format!("/var/lib/homectl/sysctl/{}", self.key)));
             format!(
-                "mkdir -p /var/lib/homectl/sysctl && {{ [ -e {saved} ] || cat {path} >{saved}; }} && printf '%s\\n' {} >{path}\n",
+                "mkdir -p /var/lib/homectl/sysctl && {{ [ -s {saved} ] || {{ cat {path} >{saved}.new && sync {saved}.new && mv {saved}.new {saved}; }}; }} && printf '%s\\n' {} >{path}\n",
                 quote(&self.value)
             )
         };

@@ -10,7 +10,13 @@ pub(crate) fn problems(object: &Object) -> Vec<String> {
     match object.kind.as_str() {
         "Deployment" | "DaemonSet" | "StatefulSet" => pod(&manifest["spec"]["template"]["spec"], &mut found),
         "ClusterRole" | "Role" => role(manifest, &mut found),
-        "ClusterRoleBinding" if manifest["roleRef"]["name"] == "cluster-admin" => found.push("binds cluster-admin".into()),
+        "ClusterRoleBinding" if manifest["roleRef"]["name"] == "cluster-admin" => {
+            // The operator, by a group that only a certificate made by hand or by homectl can have.
+            let operators = serde_json::json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "homectl:operators"}]);
+            if manifest["subjects"] != operators {
+                found.push("binds cluster-admin".into());
+            }
+        }
         "ServiceAccount" if manifest["automountServiceAccountToken"] != false => found.push("mounts its token everywhere".into()),
         "APIService" if manifest["spec"]["insecureSkipTLSVerify"] == true || manifest["spec"]["caBundle"].is_null() => {
             found.push("is not verified".into());

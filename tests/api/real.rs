@@ -306,7 +306,7 @@ fn object(w: &World, text: &str) -> Object {
 async fn one_object_again(w: &World) {
     let map = object(w, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: v}\n");
     let gone = Object { present: false, ..map.clone() };
-    assert_eq!(look(&w.api, &[&map]).await[&map.addr()], Seen::Object(None));
+    assert_eq!(look(&w.api, &[&map]).await.unwrap(), [Seen::Object(None)]);
     apply(&w.api, &map, true).await.unwrap();
     apply(&w.api, &map, true).await.unwrap();
     let version = w.server.kubectl(&["get", "configmap/a", "-o", "jsonpath={.metadata.resourceVersion}"], "");

@@ -49,7 +49,7 @@ pub(crate) fn client(ports: &[u16], secrets: &Secrets) -> Api {
         .iter()
         .map(|port| Target { node: format!("port-{port}"), connection: Arc::clone(&connection), address: "127.0.0.1".into(), port: *port })
         .collect();
-    Api::new(&targets, &Credentials::operator(secrets).unwrap()).unwrap()
+    Api::new(&targets, &Credentials::visitor(secrets, jiff::Timestamp::now().as_second()).unwrap()).unwrap()
 }
 
 /// Where the lab's programs are; `None` where it never built any.
@@ -158,7 +158,7 @@ impl Server {
         let names = ["kubernetes", "kubernetes.default.svc"];
         let serving = leaf(ca, &Leaf { name: "kube-apiserver", dns: &names, ips: &["127.0.0.1"], server: true, ..Leaf::default() });
         let proxy = leaf(&secrets.front_proxy_ca, &Leaf { name: "front-proxy-client", ..Leaf::default() });
-        let operator = secrets.leaf("cluster", "operator").unwrap();
+        let operator = homectl::pki::issue_for_a_day(ca, &homectl::pki::visitor(), jiff::Timestamp::now().as_second()).unwrap();
         for (name, text) in [
             ("ca.crt", ca.cert.as_str()),
             ("ca.key", ca.key.expose()),

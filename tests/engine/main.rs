@@ -3,13 +3,15 @@
 
 #![expect(clippy::expect_used, reason = "a test ends at the first surprise")]
 
+mod api;
+
 use futures::future::BoxFuture;
 use homectl::exec::{ApiLane, EventKind, Outcome, Report, Run, Sink, Supplied, Supply};
 use homectl::kube::Condition;
 use homectl::plan::{self, Observed, Plan};
 use homectl::ssh::{Connection, LocalShell};
 use homectl::steps::{Mode, Ready, Step, StepId};
-use homectl::want::{Dir, File, Guard, Link, Object, Program, Want, probe};
+use homectl::want::{Dir, File, Guard, Link, Object, Program, Seen, Want, probe};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -26,6 +28,10 @@ impl Supply for Nobody {
 }
 
 impl ApiLane for Nobody {
+    fn look<'a>(&'a self, _: &'a [&'a Object]) -> BoxFuture<'a, Result<Vec<Seen>, String>> {
+        Box::pin(async { Err("no API".into()) })
+    }
+
     fn apply<'a>(&'a self, _: &'a Object, _: bool) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async { Err("no API".into()) })
     }
@@ -134,6 +140,21 @@ async fn a_stale_plan_does_no_harm() {
     // The guard tests itself again: its command would fail a second time.
     let report = house.run(&plan).await;
     assert_eq!(report.failed, Vec::new());
+}
+
+#[tokio::test]
+async fn a_plan_knows_what_moved() {
+    let tmp = tempfile::tempdir().expect("a folder");
+    let house = House::new(&["attic"]).await;
+    let steps = vec![step("attic", "files", files(tmp.path()))];
+    let plan = house.plan(&steps).await;
+    assert_eq!(plan.moved(&house.plan(&steps).await), Vec::<String>::new());
+    let path = tmp.path().join("d/a");
+    assert!(plan.steps[0].items.iter().any(|i| i.addr == format!("file:{}", path.display())), "{:?}", plan.steps[0].items);
+    std::fs::create_dir(tmp.path().join("d")).expect("made");
+    std::fs::write(&path, "somebody else's").expect("written");
+    let moved = plan.moved(&house.plan(&steps).await);
+    assert!(moved.contains(&format!("file:{}@attic", path.display())), "{moved:?}");
 }
 
 #[tokio::test]

@@ -12,6 +12,13 @@ case $? in
     ;;
   *) exit 1 ;;
 esac
+# A run that was cut off: its last script may still be at work.
+exec 8>>@LOCK@.busy || exit 1
+if ! flock -w @PATIENCE@ 8; then
+  printf '\n@TOKEN@ held by a run that was cut off: its last script has not ended yet\n'
+  exit
+fi
+exec 8>&-
 printf '%s %s since %s\n' @ID@ @WHO@ "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >@LOCK@
 printf '\n@TOKEN@ locked\n'
 while [ "$(timeout @PATIENCE@ head -c 2 9>&-)" = + ]; do

@@ -27,8 +27,16 @@ cd /
         continue
       fi
     fi
-    (eval "$hc_script") </dev/null 2>&1
-    printf '\n@TOKEN@ %s %s\n' "$hc_number" "$?"
+    if [ "$hc_lock" = - ]; then
+      (eval "$hc_script") </dev/null 2>&1
+    else
+      # Whoever takes the lock after us waits until what we run has ended. What a script leaves running has no part in it.
+      exec 8>>@LOCK@.busy && flock 8 || exit 1
+      (eval "$hc_script") </dev/null 2>&1 8>&-
+    fi
+    hc_status=$?
+    exec 8>&-
+    printf '\n@TOKEN@ %s %s\n' "$hc_number" "$hc_status"
   done
 } 2>&1 | {
   # When the other end is gone a running script must get to its end: somebody goes on reading what it prints.

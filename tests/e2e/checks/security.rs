@@ -123,8 +123,7 @@ pub(crate) fn modes(cluster: &Cluster) -> Result {
 pub(crate) fn flags(cluster: &Cluster) -> Result {
     let mut wrong = Vec::new();
     for node in &cluster.nodes {
-        let processes: &[(&str, &[&str], &[&str])] =
-            if node.control_plane { &[API, CONTROLLERS, SCHEDULER, ETCD, PROXY] } else { &[PROXY] };
+        let processes: &[(&str, &[&str], &[&str])] = if node.control_plane { &[API, CONTROLLERS, SCHEDULER, ETCD] } else { &[] };
         for (program, due, forbidden) in processes {
             let line = cluster.lab.sh(node.name, &format!("tr '\\0' '\\n' </proc/$(pidof -s {program})/cmdline"))?;
             let given: Vec<&str> = line.lines().collect();
@@ -132,6 +131,9 @@ pub(crate) fn flags(cluster: &Cluster) -> Result {
             wrong.extend(due.iter().filter(|flag| !has(flag)).map(|flag| format!("{}: {program} lacks {flag}", node.name)));
             wrong.extend(forbidden.iter().filter(has).map(|flag| format!("{}: {program} has {flag}", node.name)));
         }
+        // 4.3.1: only the machine itself reads what kube-proxy tells.
+        let metrics = cluster.lab.sh(node.name, "ss -Hltn 'sport = :10249' | awk '{print $4}'")?;
+        wrong.extend((metrics.trim() != "127.0.0.1:10249").then(|| format!("{}: kube-proxy's metrics: {metrics:?}", node.name)));
         let user = cluster.lab.sh(
             node.name,
             "ps -eo user:32=,comm= | awk '$2 ~ /^(etcd|kube-apiserver|kube-controller|kube-scheduler)/ && $1 == \"root\"'",
@@ -152,6 +154,8 @@ const API: Flags = (
         "--kubelet-client-key=",
         "--authorization-mode=Node,RBAC",
         "--profiling=false",
+        "--enable-admission-plugins=NodeRestriction,EventRateLimit,DenyServiceExternalIPs",
+        "--service-account-lookup=true",
         "--audit-log-path=",
         "--audit-log-maxage=30",
         "--audit-log-maxbackup=10",
@@ -165,13 +169,18 @@ const API: Flags = (
         "--tls-private-key-file=",
         "--client-ca-file=",
         "--encryption-provider-config=",
-        "--tls-cipher-suites=",
+        CIPHERS,
         "--service-account-extend-token-expiration=false",
         "--request-timeout=",
         "--admission-control-config-file=",
     ],
     &["--token-auth-file=", "--anonymous-auth=true", "--disable-admission-plugins="],
 );
+/// Only suites with forward secrecy and authenticated encryption.
+const CIPHERS: &str = "--tls-cipher-suites=\
+    TLS_AES_128_GCM_SHA256,TLS_AES_256_GCM_SHA384,TLS_CHACHA20_POLY1305_SHA256,\
+    TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,\
+    TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256";
 const CONTROLLERS: Flags = (
     "kube-controller-manager",
     &[
@@ -198,7 +207,6 @@ const ETCD: Flags = (
     ],
     &["--auto-tls=true", "--peer-auto-tls=true"],
 );
-const PROXY: Flags = ("kube-proxy", &[], &[]);
 
 /// The configuration that each kubelet says it runs with.
 fn kubelets(cluster: &Cluster) -> Result<Vec<String>> {

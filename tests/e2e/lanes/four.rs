@@ -1,7 +1,7 @@
-//! Issue 3 §5, point 4: any one of three control planes may die.
+//! Any one of three control planes may die.
 
 use crate::Result;
-use crate::checks::{Cluster, Node, machines, network, security};
+use crate::checks::{Cluster, Node, machines, network, security, upkeep};
 use crate::homectl::Homectl;
 use crate::kubectl::Kubectl;
 use crate::lab::{self, Lab, write};
@@ -48,6 +48,10 @@ fn tell(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
         let ran = homectl.run("apply", &["--yes"])?.with(0)?;
         ensure(ran.out.contains("No changes."), || ran.seen())
     })?;
+    scene.check("upkeep: one of three control planes renews its certificates", || upkeep::renewal(cluster, "cellar"));
+    scene.check("upkeep: etcd has three healthy members after that", || {
+        eventually(60, "three healthy members", || members(cluster, "attic")).map(drop)
+    });
     scene.step("loss: a kubectl for the worker's kubelet's identity", || {
         let program = std::fs::read(lab::kubectl()?).map_err(|error| error.to_string())?;
         cluster.lab.put(WORKER, "/var/lib/e2e-kubectl", &program, "700")

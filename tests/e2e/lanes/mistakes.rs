@@ -1,4 +1,4 @@
-//! Issue 3 §5, point 6: each mistake gets a clear word that names node and remedy, its exit code, and no machine is touched.
+//! Each mistake gets a clear word that names node and remedy, its exit code, and no machine is touched.
 
 use crate::Result;
 use crate::homectl::Homectl;

@@ -1,7 +1,7 @@
 //! The smallest cluster, on either Debian, with a host key that nobody pinned.
 
 use crate::Result;
-use crate::checks::{Cluster, Node, machines, network};
+use crate::checks::{Cluster, Node, machines, network, upkeep};
 use crate::homectl::Homectl;
 use crate::kubectl::Kubectl;
 use crate::lab::{self, Lab, write};
@@ -55,6 +55,8 @@ fn tell(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
         let pods = network::web(cluster, 120)?;
         network::service(cluster, &pods)
     });
+    scene.check("upkeep: certificates renewed by the machine itself", || upkeep::renewal(cluster, "attic"));
+    scene.check("upkeep: a snapshot that can be restored", || upkeep::snapshot(cluster, "attic"));
     scene.step("again: No changes, and nothing is written", || {
         let before = Trees::of(cluster.lab, &["attic"])?;
         let ran = homectl.run("apply", &["--yes"])?.with(0)?;

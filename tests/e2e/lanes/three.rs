@@ -1,4 +1,4 @@
-//! Issue 3 §5, points 1, 2, 3 and 5.
+//! A cluster of three machines: used, left alone, cut off from power, changed, reset, made again.
 
 use crate::Result;
 use crate::checks::{Cluster, Node, machines, network, security, workloads};
@@ -84,7 +84,7 @@ impl Story<'_> {
         machines::system_pods(self.cluster)
     }
 
-    /// Point 1, and what else a cluster must hold.
+    /// What pods and their users do, and what must be closed to whom.
     fn used(&self) {
         let (scene, cluster) = (self.scene, self.cluster);
         let mut pods = Vec::new();
@@ -111,7 +111,7 @@ impl Story<'_> {
         scene.check("closed: ports on the LAN", || security::ports(cluster));
     }
 
-    /// Point 2.
+    /// A second apply changes nothing.
     fn again(&self) -> Result {
         let before = Trees::of(self.cluster.lab, &NODES)?;
         let ran = self.homectl.run("apply", &["--yes", "--traffic"])?.with(0)?;
@@ -131,7 +131,7 @@ impl Story<'_> {
         ensure(one == two, || "two plans in a row differ".into())
     }
 
-    /// Point 3: whole again without homectl.
+    /// Whole again without homectl.
     fn power_cut(&self) -> Result {
         let cluster = self.cluster;
         let then = SystemTime::now();
@@ -200,7 +200,7 @@ impl Story<'_> {
         ensure(ran.out.contains("No changes."), || ran.seen())
     }
 
-    /// Point 5: as before homectl came, but for packages.
+    /// As before homectl came, but for packages.
     fn reset(&self, pristine: &Trees, all: &[&str]) -> Result {
         let lab = self.cluster.lab;
         let ran = self.homectl.run("reset", &["--yes"])?.with(0)?;

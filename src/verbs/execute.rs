@@ -1,0 +1,122 @@
+//! From a plan to its run: programs at hand, every lock taken, the plan still true under them, then the run.
+
+use super::fleet::Fleet;
+use super::planning;
+use super::supply::Cache;
+use super::tap::Tap;
+use super::world::World;
+use crate::cli::Global;
+use crate::error::{Failure, Result, exit};
+use crate::exec::{Report, Run, Supply};
+use crate::plan::Plan;
+use crate::report::Reporter;
+use crate::want::{Program, Run as Does};
+use futures::future::try_join_all;
+use std::collections::BTreeMap;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+/// How often a plan is made anew under the locks: whoever goes on changing machines by then does not respect them.
+const PLANS: usize = 3;
+
+/// What the operator is asked before a plan runs; `--yes` answers.
+pub(super) struct Consent {
+    pub(super) question: String,
+    /// What is to be typed.
+    pub(super) word: String,
+}
+
+impl Consent {
+    pub(super) async fn ask(&self, out: &Reporter) -> Result<()> {
+        out.confirm(&self.question, &self.word).await
+    }
+}
+
+/// Takes the locks and runs the plan that was consented to. Where machines changed since it was made, the new one is
+/// shown and consented to first.
+pub(super) async fn execute(
+    world: &World,
+    fleet: &mut Fleet,
+    plan: Plan,
+    consent: &Consent,
+    global: &Global,
+    out: &Reporter,
+) -> Result<Report> {
+    let supply = Cache::new(&world.inventory, out.sink())?;
+    fetched(&plan, &supply).await?;
+    let _locks = hold(fleet).await?;
+    let plan = agreed(world, fleet, plan, consent, global, out).await?;
+    fetched(&plan, &supply).await?;
+    let stop = CancellationToken::new();
+    let watch = tokio::spawn(interrupts(stop.clone(), out.clone()));
+    let tap = Tap { cluster: &world.cluster, secrets: &world.secrets, hosts: &fleet.hosts, api: OnceCell::new() };
+    let run = Run { plan: &plan, hosts: &fleet.hosts, supply: &supply, api: &tap, sink: out.sink(), stop };
+    let report = run.go().await;
+    watch.abort();
+    out.finish(&plan);
+    Ok(report)
+}
+
+/// The plan as it is under the locks, where nobody else of us works.
+async fn agreed(world: &World, fleet: &mut Fleet, mut plan: Plan, consent: &Consent, global: &Global, out: &Reporter) -> Result<Plan> {
+    let mut moved = Vec::new();
+    for _ in 0..PLANS {
+        fleet.ask_again().await?;
+        let now = planning::make(world, fleet, plan.mode, global, out).await?;
+        moved = plan.moved(&now);
+        if moved.is_empty() {
+            return Ok(now);
+        }
+        out.talk(&format!("The machines changed since this plan was made ({}). It is now:", moved.join(", ")));
+        out.propose(&now);
+        consent.ask(out).await?;
+        plan = now;
+    }
+    Err(Failure::refused("the machines go on changing; nothing was done")
+        .seen(format!("other than planned: {}", moved.join(", ")))
+        .help("find out who else works on them, then run the command again"))
+}
+
+/// Everything the plan installs is in the cache and is what the lock says, before any machine is touched.
+async fn fetched(plan: &Plan, supply: &Cache) -> Result<()> {
+    let programs = plan.steps.iter().flat_map(|s| &s.items).filter_map(|i| match i.verdict.change().map(|c| &c.run) {
+        Some(Does::Install(program)) => Some((program.artifact.sha256.as_str(), program)),
+        _ => None,
+    });
+    let once: BTreeMap<&str, &Program> = programs.collect();
+    try_join_all(once.into_values().map(|program| supply.get(program))).await.map(|_| ())
+}
+
+/// Every machine's lock, or none: who holds it is told.
+async fn hold(fleet: &Fleet) -> Result<Vec<Box<dyn Send + Sync>>> {
+    let who = format!(
+        "{}@{} (pid {})",
+        std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".into()),
+        std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "another computer".into()).trim(),
+        std::process::id()
+    );
+    let who = &who;
+    try_join_all(fleet.hosts.iter().map(|(node, host)| async move { host.lock(who).await.map_err(|e| e.into_failure(node)) })).await
+}
+
+/// Ctrl-C once: stop at the next safe point; twice: now.
+async fn interrupts(stop: CancellationToken, out: Reporter) {
+    if tokio::signal::ctrl_c().await.is_err() {
+        return;
+    }
+    stop.cancel();
+    out.talk("Interrupted: what runs on the machines now comes to its end, nothing new is begun. Once more stops at once.");
+    if tokio::signal::ctrl_c().await.is_ok() {
+        out.last_words("Stopped. Run apply again: it finds out what was done and continues.");
+        std::process::exit(i32::from(exit::INTERRUPTED));
+    }
+}
+
+/// The exit code of a run.
+pub(super) fn code(report: &Report) -> u8 {
+    match report {
+        Report { interrupted: true, .. } => exit::INTERRUPTED,
+        Report { failed, .. } if !failed.is_empty() => exit::FAILED,
+        _ => exit::OK,
+    }
+}
