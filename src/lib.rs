@@ -30,3 +30,11 @@ pub mod steps;
 pub mod template;
 pub mod verbs;
 pub mod want;
+
+// What tests inside and outside of the crate share speaks of it by its name.
+#[cfg(test)]
+extern crate self as homectl;
+
+#[cfg(test)]
+#[path = "../tests/fixture/house.rs"]
+mod house;

@@ -29,9 +29,9 @@ impl Source {
         first.as_os_str().to_str().expect("names are UTF-8").trim_end_matches(".rs").to_owned()
     }
 
-    /// Only tests: a file called so, or in a folder called so.
+    /// Only tests: a file called so, in a folder called so, or what tests are made from.
     fn is_test(&self) -> bool {
-        self.path.components().any(|c| c.as_os_str() == "tests" || c.as_os_str() == "tests.rs")
+        self.path.components().any(|c| ["tests", "tests.rs", "fixture.rs"].iter().any(|name| c.as_os_str() == *name))
     }
 
     /// Lines of code with their numbers: without comments, and without the tests at the end of a file.

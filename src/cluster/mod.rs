@@ -11,7 +11,7 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
-pub use crate::inventory::{Api, Arch, CATALOGUE, HostnamePolicy, Network, PodNetwork, Policy, Registry, Role, SshTarget, Taint};
+pub use crate::inventory::{Api, Arch, CATALOGUE, HostnamePolicy, Machine, Network, PodNetwork, Policy, Registry, Role, SshTarget, Taint};
 pub use lock::Lock;
 pub use model::{Addon, AddonSource, Cluster, Node, nth};
 pub use program::{Artifact, Component, Programs};

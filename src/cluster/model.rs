@@ -1,11 +1,11 @@
 //! The types of the resolved cluster.
 
 use super::program::Programs;
-use crate::inventory::{Api, Arch, HostnamePolicy, Network, Registry, Role, SshTarget, Taint};
+use crate::inventory::{Api, Machine, Network, Registry, Role};
 use ipnet::Ipv4Net;
 use semver::Version;
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Deref;
 use std::path::PathBuf;
 
 /// One cluster, resolved. Nodes are ordered by their number, so the order of the inventory never matters.
@@ -31,33 +31,25 @@ pub struct Cluster {
     pub etcd_cluster_id: Option<String>,
 }
 
-/// One machine.
+/// One machine of the inventory (its fields are read as the node's own) and what the lock gave it.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Name in Kubernetes, RFC 1123 label.
-    pub name: String,
+    /// As the inventory describes it. Whom to dial from where is [`Node::endpoint_from`].
+    pub machine: Machine,
     /// 1-based, permanent; overlay address and pod range follow from it.
     pub number: u16,
-    pub role: Role,
-    /// Whether a control plane runs ordinary pods too.
-    pub workloads: bool,
-    pub ssh: SshTarget,
     /// The WireGuard address, the node's identity.
     pub overlay: Ipv4Addr,
     /// The node's pod range.
     pub pods: Ipv4Net,
-    /// `host:port` where peers of other sites find its WireGuard; empty when it is behind NAT without an endpoint of its own.
-    /// Whom to dial from where is [`Node::endpoint_from`].
-    pub endpoint: Option<String>,
-    /// WireGuard's UDP port on the node.
-    pub listen_port: u16,
-    pub site: Option<String>,
-    pub behind_nat: bool,
-    /// Architecture said in the inventory, for offline plans; facts decide.
-    pub arch: Option<Arch>,
-    pub hostname: HostnamePolicy,
-    pub labels: BTreeMap<String, String>,
-    pub taints: Vec<Taint>,
+}
+
+impl Deref for Node {
+    type Target = Machine;
+
+    fn deref(&self) -> &Machine {
+        &self.machine
+    }
 }
 
 impl Node {

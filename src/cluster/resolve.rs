@@ -48,23 +48,11 @@ impl Inventory {
             )
             .help("the ranges shrank below what the cluster has: give them back their size"));
         }
-        let m = machine.clone();
         Ok(Node {
-            name: m.name,
+            machine: machine.clone(),
             number,
-            role: m.role,
-            workloads: m.workloads,
-            ssh: m.ssh,
             overlay: nth(self.network.overlay, u32::from(number)),
             pods: pod_range(self.network.pods, number),
-            endpoint: m.endpoint,
-            listen_port: m.listen_port,
-            site: m.site,
-            behind_nat: m.behind_nat,
-            arch: m.arch,
-            hostname: m.hostname,
-            labels: m.labels,
-            taints: m.taints,
         })
     }
 

@@ -1,7 +1,7 @@
 //! What tests of certificates need: a small cluster, and other people's tools.
 
-use crate::cluster::{Api, Cluster, HostnamePolicy, Network, Node, PodNetwork, Policy, Programs, Role, SshTarget, nth};
-use std::collections::BTreeMap;
+use crate::cluster::{Cluster, Role};
+use crate::house;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -11,54 +11,9 @@ pub(crate) const DAY: i64 = 24 * 60 * 60;
 
 /// A control plane `attic` (number 1) and a worker `cellar` (number 2).
 pub(crate) fn cluster() -> Cluster {
-    Cluster {
-        name: "home".into(),
-        kubernetes: "1.36.3".parse().unwrap(),
-        network: Network {
-            overlay: "10.77.0.0/24".parse().unwrap(),
-            pods: "10.78.0.0/16".parse().unwrap(),
-            services: "10.79.0.0/16".parse().unwrap(),
-            cni: PodNetwork::WireGuard,
-            policy: Policy::KubeRouter,
-            domain: "cluster.local".into(),
-            mtu: 1420,
-        },
-        api: Api { names: vec!["k8s.home.lan".into(), "203.0.113.7".into()], lan: true },
-        registries: Vec::new(),
-        nodes: vec![node("attic", 1, Role::ControlPlane), node("cellar", 2, Role::Worker)],
-        addons: Vec::new(),
-        programs: Programs::default(),
-        home: "/nowhere".into(),
-        etcd_cluster_id: None,
-    }
-}
-
-pub(crate) fn node(name: &str, number: u16, role: Role) -> Node {
-    Node {
-        name: name.into(),
-        number,
-        role,
-        workloads: true,
-        ssh: SshTarget {
-            address: format!("192.168.1.{number}"),
-            port: 22,
-            user: "pi".into(),
-            identities: Vec::new(),
-            host_key: None,
-            jump: None,
-            ssh_config: false,
-        },
-        overlay: nth("10.77.0.0/24".parse().unwrap(), number.into()),
-        pods: format!("10.78.{number}.0/24").parse().unwrap(),
-        endpoint: None,
-        listen_port: 51820,
-        site: None,
-        behind_nat: false,
-        arch: None,
-        hostname: HostnamePolicy::Set,
-        labels: BTreeMap::new(),
-        taints: Vec::new(),
-    }
+    let mut cluster = house::cluster(vec![house::node(1, "attic", Role::ControlPlane), house::node(2, "cellar", Role::Worker)]);
+    cluster.api.names.push("203.0.113.7".into());
+    cluster
 }
 
 /// Runs a program on `input`: its output, or what it said against it; `None` where the machine has no such program.

@@ -6,7 +6,8 @@ mod preparing;
 use super::*;
 use crate::cluster::Role;
 use crate::error::exit;
-use crate::pki::fixture::{DAY, NOW, cluster, node, run};
+use crate::house::node;
+use crate::pki::fixture::{DAY, NOW, cluster, run};
 use crate::pki::{self, Ca, name, same_key};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -83,7 +84,7 @@ fn made_secrets_hold_and_stay() {
 fn new_nodes_get_theirs_and_old_ones_keep_theirs() {
     let (mut secrets, mut cluster) = (secrets(), cluster());
     let before = secrets.clone();
-    cluster.nodes.push(node("garage", 3, Role::ControlPlane));
+    cluster.nodes.push(node(3, "garage", Role::ControlPlane));
     cluster.nodes.remove(1);
     let changes = secrets.refresh(&cluster, NOW).unwrap();
     assert_eq!(changes.len(), 13);

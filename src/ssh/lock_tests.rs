@@ -39,6 +39,16 @@ impl Holder {
     }
 }
 
+/// The long-lived shell of scripts, on this computer, minding the lock of `home`.
+async fn root_shell(home: &TempDir) -> Shell {
+    let (token, program) = shell::program(file(home).to_str().unwrap());
+    let mut command = tokio::process::Command::new("/bin/sh");
+    command.arg("-c").arg(format!("eval \"$(head -c {})\"", program.len()));
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let pipe = shell::start(Pipe::child(child).unwrap(), &program, &token).await.unwrap();
+    Shell::new(pipe, token)
+}
+
 fn shells() -> [&'static str; 2] {
     ["/bin/dash", "/bin/bash"]
 }
@@ -85,12 +95,7 @@ async fn given_back_at_the_end_of_its_stdin() {
 #[tokio::test]
 async fn only_the_holder_named_in_the_file_may_go_on() {
     let home = TempDir::new().unwrap();
-    let (token, program) = shell::program(file(&home).to_str().unwrap());
-    let mut command = tokio::process::Command::new("/bin/sh");
-    command.arg("-c").arg(format!("eval \"$(head -c {})\"", program.len()));
-    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let pipe = shell::start(Pipe::child(child).unwrap(), &program, &token).await.unwrap();
-    let mut shell = Shell::new(pipe, token);
+    let mut shell = root_shell(&home).await;
     let touched = home.path().join("touched");
     let script = format!("touch {}", touched.display());
     // Nobody has it; ann has it; bob took it over; bob has gone.
@@ -107,12 +112,7 @@ async fn only_the_holder_named_in_the_file_may_go_on() {
 #[tokio::test]
 async fn what_a_dead_run_left_running_is_waited_for() {
     let home = TempDir::new().unwrap();
-    let (token, program) = shell::program(file(&home).to_str().unwrap());
-    let mut command = tokio::process::Command::new("/bin/sh");
-    command.arg("-c").arg(format!("eval \"$(head -c {})\"", program.len()));
-    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let pipe = shell::start(Pipe::child(child).unwrap(), &program, &token).await.unwrap();
-    let mut shell = Shell::new(pipe, token);
+    let mut shell = root_shell(&home).await;
     let (mut ann, _) = hold_by("/bin/sh", &file(&home), "id1", "ann").await;
     let script = format!("touch {0}/began; sleep 2.5; touch {0}/ended", home.path().display());
     let cut = tokio::time::timeout(Duration::from_millis(300), shell.run(&script, Some("id1"), &mut |_| ())).await;

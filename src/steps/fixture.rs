@@ -1,13 +1,11 @@
 //! A small cluster for the tests of steps: `attic` (control plane), `cellar` and `garage` (workers) in one house.
 
 use super::Ctx;
-use crate::cluster::{
-    Api, Arch, Artifact, Cluster, Component, HostnamePolicy, Network, Node, PodNetwork, Policy, Programs, Role, SshTarget, nth,
-};
+use crate::cluster::{Arch, Artifact, Cluster, Component, Machine, Node, Programs, Role};
 use crate::facts::{Facts, WireGuard};
+use crate::house;
 use crate::secrets::{Authority, Pair, SecretText, Secrets, WireGuardKey};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 pub(super) struct Fixture {
     pub(super) cluster: Cluster,
@@ -33,9 +31,11 @@ impl Fixture {
     }
 
     fn of(names: &[(&str, Role)]) -> Self {
-        let nodes: Vec<Node> = (1..).zip(names).map(|(number, (name, role))| node(number, name, *role)).collect();
+        let nodes: Vec<Node> = (1..).zip(names).map(|(number, (name, role))| house::node(number, name, *role)).collect();
         let secrets = secrets(&nodes);
-        Self { facts: nodes.iter().map(|n| (n.name.clone(), facts(&n.name))).collect(), cluster: cluster(nodes), secrets }
+        let mut cluster = house::cluster(nodes.clone());
+        cluster.programs = programs();
+        Self { facts: nodes.iter().map(|n| (n.name.clone(), facts(&n.name))).collect(), cluster, secrets }
     }
 
     /// What the steps of `name` are made from.
@@ -52,60 +52,9 @@ impl Fixture {
         }
     }
 
-    pub(super) fn node_mut(&mut self, name: &str) -> &mut Node {
-        self.cluster.nodes.iter_mut().find(|n| n.name == name).expect("a node of the fixture")
-    }
-}
-
-fn cluster(nodes: Vec<Node>) -> Cluster {
-    Cluster {
-        name: "home".into(),
-        kubernetes: semver::Version::new(1, 36, 3),
-        network: Network {
-            overlay: "10.77.0.0/24".parse().unwrap(),
-            pods: "10.78.0.0/16".parse().unwrap(),
-            services: "10.79.0.0/16".parse().unwrap(),
-            cni: PodNetwork::WireGuard,
-            policy: Policy::KubeRouter,
-            domain: "cluster.local".into(),
-            mtu: 1420,
-        },
-        api: Api { names: vec!["k8s.home.lan".into()], lan: true },
-        registries: Vec::new(),
-        nodes,
-        addons: Vec::new(),
-        programs: programs(),
-        home: PathBuf::from("/home/user"),
-        etcd_cluster_id: None,
-    }
-}
-
-fn node(number: u16, name: &str, role: Role) -> Node {
-    let address = format!("192.168.1.{}", 10 + number);
-    Node {
-        name: name.into(),
-        number,
-        role,
-        workloads: true,
-        ssh: SshTarget {
-            address: address.clone(),
-            port: 22,
-            user: "pi".into(),
-            identities: Vec::new(),
-            host_key: None,
-            jump: None,
-            ssh_config: false,
-        },
-        overlay: nth("10.77.0.0/24".parse().unwrap(), number.into()),
-        pods: format!("10.78.{number}.0/24").parse().unwrap(),
-        endpoint: Some(format!("{address}:51820")),
-        listen_port: 51820,
-        site: None,
-        behind_nat: false,
-        arch: None,
-        hostname: HostnamePolicy::Set,
-        labels: BTreeMap::new(),
-        taints: Vec::new(),
+    pub(super) fn machine_mut(&mut self, name: &str) -> &mut Machine {
+        let node = self.cluster.nodes.iter_mut().find(|n| n.name == name).expect("a node of the fixture");
+        &mut node.machine
     }
 }
 

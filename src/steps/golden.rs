@@ -22,12 +22,12 @@ fn several_control_planes_and_a_container() {
     let mut fixture = Fixture::four();
     fixture.facts.insert("shed".into(), fixture::contained("shed"));
     fixture.cluster.api.lan = false;
-    let shed = fixture.node_mut("shed");
+    let shed = fixture.machine_mut("shed");
     shed.hostname = HostnamePolicy::Keep;
     shed.labels.insert("example.net/gpu".into(), "intel".into());
     shed.labels.insert("node-role.kubernetes.io/gpu".into(), "true".into());
     shed.taints.push(Taint { key: "example.net/slow".into(), value: "yes".into(), effect: "PreferNoSchedule".into() });
-    fixture.node_mut("garage").workloads = false;
+    fixture.machine_mut("garage").workloads = false;
     compare("four", &fixture, &["garage", "shed"]);
 }
 
@@ -41,7 +41,7 @@ fn sites() {
         ("garage", "cabin", true, None),
         ("shed", "cloud", false, Some("shed.example.net:51821")),
     ] {
-        let node = fixture.node_mut(name);
+        let node = fixture.machine_mut(name);
         (node.site, node.behind_nat, node.endpoint) = (Some(site.into()), nat, endpoint.map(str::to_owned));
     }
     fixture.cluster.registries = vec![

@@ -125,9 +125,9 @@ fn dns_has_two_pods_where_two_machines_take_them() {
     };
     assert_eq!(replicas(&cluster(&["attic"])), 1);
     let mut two = cluster(&["attic", "cellar"]);
-    two.nodes[0].workloads = false;
+    two.nodes[0].machine.workloads = false;
     assert_eq!(replicas(&two), 2, "the control plane's own taint is tolerated");
-    two.nodes[1].taints = vec![Taint { key: "gpu".into(), value: String::new(), effect: "NoSchedule".into() }];
+    two.nodes[1].machine.taints = vec![Taint { key: "gpu".into(), value: String::new(), effect: "NoSchedule".into() }];
     assert_eq!(replicas(&two), 1, "the user's is not");
 }
 

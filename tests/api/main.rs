@@ -7,6 +7,8 @@ mod catalogue;
 mod client;
 mod fake;
 mod fixture;
+#[path = "../fixture/house.rs"]
+mod house;
 mod lint;
 mod pki;
 mod real;

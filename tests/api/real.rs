@@ -86,9 +86,9 @@ metadata: {name: cellar, labels: {example.net/gpu: intel}}
 async fn the_catalogue_and_a_users_own_settle() {
     let Some(mut w) = World::start(&["attic", "cellar"]).await else { return };
     w.cluster.addons.push(own("media", include_str!("media.yaml")));
-    w.cluster.nodes[0].workloads = false;
-    w.cluster.nodes[1].labels.insert("example.net/gpu".into(), "intel".into());
-    w.cluster.nodes[1].taints = vec![Taint { key: "gpu".into(), value: "yes".into(), effect: "PreferNoSchedule".into() }];
+    w.cluster.nodes[0].machine.workloads = false;
+    w.cluster.nodes[1].machine.labels.insert("example.net/gpu".into(), "intel".into());
+    w.cluster.nodes[1].machine.taints = vec![Taint { key: "gpu".into(), value: "yes".into(), effect: "PreferNoSchedule".into() }];
 
     let fresh = w.changes().await;
     assert!(fresh.iter().any(|l| l.starts_with("? object:v1:Node:attic the node registers itself")), "{fresh:#?}");
@@ -147,9 +147,9 @@ async fn nodes_keep_what_is_not_ours(w: &mut World) {
     ] {
         assert!(seen.contains(what), "{what} not in {seen}");
     }
-    w.cluster.nodes[0].workloads = true;
-    w.cluster.nodes[1].labels.clear();
-    w.cluster.nodes[1].taints.clear();
+    w.cluster.nodes[0].machine.workloads = true;
+    w.cluster.nodes[1].machine.labels.clear();
+    w.cluster.nodes[1].machine.taints.clear();
     w.server.kubectl(&["taint", "node", "cellar", "noisy=yes:NoExecute"], "");
     let changes = w.changes().await.join("\n");
     assert!(changes.contains("-taint node-role.kubernetes.io/control-plane:NoSchedule"), "{changes}");

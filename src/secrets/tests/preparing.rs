@@ -19,7 +19,7 @@ fn made_once_then_kept() {
     assert_eq!(fs::read(place.file()).unwrap(), bytes);
 
     let mut grown = cluster();
-    grown.nodes.push(node("garage", 3, Role::Worker));
+    grown.nodes.push(node(3, "garage", Role::Worker));
     let third = prepare(&place.file(), &grown, Some(&id), NOW).unwrap();
     assert_eq!(third.changes, ["garage/wireguard: made", "garage/kubelet: made"]);
     assert_eq!(prepare(&place.file(), &grown, Some(&id), NOW).unwrap().secrets, third.secrets);
