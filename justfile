@@ -19,6 +19,11 @@ test:
 e2e:
     tests/run e2e
 
+# The numbers of docs/measurements.md, on a quiet computer: `just bench fresh three`, `noop`, `upload`, `memory`
+[group('check')]
+bench *ARGS:
+    tests/bench/run {{ ARGS }}
+
 # Machines to try homectl on: `just lab up three`, `just lab sh attic`, `just lab down`
 [group('lab')]
 lab *ARGS:
