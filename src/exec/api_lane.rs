@@ -8,6 +8,7 @@ use crate::plan::PlannedStep;
 use crate::steps::{Lane, Ready, Test};
 use crate::want::{Change, Object, Run as Does, Seen, Verdict, Want};
 use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -38,9 +39,7 @@ pub(super) async fn walk(cx: Context<'_>) -> Tally {
     let mut waiting: Vec<&PlannedStep> = Vec::new();
     for step in &cx.steps {
         let unproven: Vec<&PlannedStep> = waiting.extract_if(.., |w| step.after.contains(&w.id)).collect();
-        for w in unproven {
-            prove(&cx, w, &mut tally).await;
-        }
+        prove_all(&cx, unproven, &mut tally).await;
         let outcome = match cx.board.wait(&step.after).await {
             Err(why) => Err(Outcome::Skipped { why }),
             Ok(()) if cx.stop.is_cancelled() => Err(Outcome::Skipped { why: "interrupted".into() }),
@@ -52,9 +51,7 @@ pub(super) async fn walk(cx: Context<'_>) -> Tally {
             Err(outcome) => end(&cx, step, outcome, &mut tally),
         }
     }
-    for step in waiting {
-        prove(&cx, step, &mut tally).await;
-    }
+    prove_all(&cx, waiting, &mut tally).await;
     tally
 }
 
@@ -124,12 +121,18 @@ async fn second_look(cx: &Context<'_>, step: &PlannedStep) -> Result<BTreeSet<us
     Ok(needless)
 }
 
-async fn prove(cx: &Context<'_>, step: &PlannedStep, tally: &mut Tally) {
-    let outcome = match &step.ready {
-        Some(ready) => poll(cx, step, ready).await,
-        None => Outcome::Done,
-    };
-    end(cx, step, outcome, tally);
+/// All are waited for at once; each ends when its own evidence is there.
+async fn prove_all(cx: &Context<'_>, steps: Vec<&PlannedStep>, tally: &mut Tally) {
+    let polls = steps.into_iter().map(|step| async move {
+        match &step.ready {
+            Some(ready) => (step, poll(cx, step, ready).await),
+            None => (step, Outcome::Done),
+        }
+    });
+    let mut polls: FuturesUnordered<_> = polls.collect();
+    while let Some((step, outcome)) = polls.next().await {
+        end(cx, step, outcome, tally);
+    }
 }
 
 /// Asks once a second until the conditions hold or the deadline passes.
