@@ -59,13 +59,13 @@ fn pod_trouble(pod: &Value) -> Option<String> {
             let last = if ended.is_null() {
                 String::new()
             } else {
-                format!("; its last end: {} (exit {}) {}", text(&ended["reason"]), ended["exitCode"], text(&ended["message"]))
+                format!("; its last end: {} (exit {}) {}", text(&ended["reason"]), ended["exitCode"], words(&ended["message"]))
             };
             return Some(format!("{name} {reason}: {message}{}", last.trim_end()));
         }
         let ended = &container["state"]["terminated"];
         if ended["exitCode"].as_i64().is_some_and(|code| code != 0) {
-            return Some(format!("{name} {} (exit {}) {}", text(&ended["reason"]), ended["exitCode"], text(&ended["message"])));
+            return Some(format!("{name} {} (exit {}) {}", text(&ended["reason"]), ended["exitCode"], words(&ended["message"])));
         }
     }
     if pod["status"]["phase"] == "Failed" {
@@ -86,6 +86,16 @@ async fn warning(api: &Api, namespace: &str, name: &str) -> Option<String> {
     Some(format!("{}: {}", latest["reason"].as_str().unwrap_or_default(), latest["message"].as_str().unwrap_or_default()))
 }
 
+/// What a container said at its end: often many lines of log, of which the first and the last tell most.
+fn words(message: &Value) -> String {
+    let mut lines = message.as_str().unwrap_or_default().lines().map(str::trim).filter(|l| !l.is_empty());
+    match (lines.next(), lines.next_back()) {
+        (Some(first), Some(last)) => format!("{first} … {last}"),
+        (Some(only), None) => only.to_owned(),
+        _ => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,8 +114,8 @@ mod tests {
             ),
             (
                 json!({"containerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}},
-                    "lastState": {"terminated": {"exitCode": 1, "reason": "Error", "message": "Loop detected"}}}]}),
-                Some("x-1 CrashLoopBackOff: back-off 10s; its last end: Error (exit 1) Loop detected"),
+                    "lastState": {"terminated": {"exitCode": 1, "reason": "Error", "message": "panic: Loop\n\nat a\n  b.go:7\n"}}}]}),
+                Some("x-1 CrashLoopBackOff: back-off 10s; its last end: Error (exit 1) panic: Loop … b.go:7"),
             ),
             (json!({"containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}), None),
             (
