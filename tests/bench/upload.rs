@@ -1,4 +1,4 @@
-//! Uploads side by side: homectl's own, and `ssh host 'cat > f'`, alternating, into memory and onto the disk.
+//! Uploads side by side: homectl's own, and `ssh host 'cat > f'`, alternating, into memory (/run) and onto the disk.
 //!
 //! `cargo bench --bench upload -- INVENTORY NODE [MEGABYTES [ROUNDS]]`; lines of tab-separated numbers on stdout.
 
@@ -30,7 +30,7 @@ fn main() -> Result<(), Error> {
     let mut out = std::io::stdout();
     writeln!(out, "round\tto\thomectl MB/s\tssh cat MB/s")?;
     for round in 1..=rounds {
-        for place in ["/dev/shm", "/opt"] {
+        for place in ["/run", "/opt"] {
             let to = format!("{place}/homectl-bench");
             let ours = runtime.block_on(own(&host, file.path(), &to))?;
             let theirs = plain(&target, file.path(), &to)?;
