@@ -46,6 +46,8 @@ struct Inner {
     help: Option<String>,
     /// A report with source positions that stands for the whole message.
     report: Option<miette::Report>,
+    /// What failed besides, at the same time: on other machines, for other reasons.
+    others: Vec<Failure>,
 }
 
 /// The result of everything that a verb does.
@@ -54,7 +56,7 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 impl Failure {
     /// A failure of class `exit`, told by `what`.
     pub fn new(exit: u8, what: impl Into<String>) -> Self {
-        Self(Box::new(Inner { exit, node: None, what: what.into(), evidence: Vec::new(), help: None, report: None }))
+        Self(Box::new(Inner { exit, node: None, what: what.into(), evidence: Vec::new(), help: None, report: None, others: Vec::new() }))
     }
 
     /// A host or step failed.
@@ -78,6 +80,22 @@ impl Failure {
         let mut f = Self::new(exit, report.to_string());
         f.0.report = Some(report);
         f
+    }
+
+    /// All of `failures` as one, which is of the first one's class; nothing where there are none.
+    ///
+    /// # Errors
+    /// There is at least one.
+    pub fn together(failures: Vec<Self>) -> Result<()> {
+        let mut all = failures.into_iter();
+        let Some(mut first) = all.next() else { return Ok(()) };
+        first.0.others.extend(all);
+        Err(first)
+    }
+
+    /// This one, then what failed besides.
+    pub fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.0.others)
     }
 
     /// Names the node it happened on.

@@ -53,9 +53,10 @@ fn ok(nodes: &[&str]) -> String {
 
 fn run(nodes: &[&str]) -> String {
     format!(
-        "left={PATIENCE}\nwhile :; do\nsystemctl start {SERVICE} || :\n{}[ -n \"$missing\" ] || break\n\
-         left=$((left - 1))\nif [ \"$left\" -le 0 ]; then\n\
-         echo \"not reached:$missing ($why)\" >&2\njournalctl -q --no-pager -n 5 -u {SERVICE} >&2 || :\nexit 1\nfi\nsleep 1\ndone\necho 'all reached'\n",
+        "read -r up _ </proc/uptime; end=$((${{up%%.*}} + {PATIENCE}))\n\
+         while :; do\nsystemctl start {SERVICE} || :\n{}[ -n \"$missing\" ] || break\n\
+         read -r up _ </proc/uptime\nif [ \"${{up%%.*}}\" -ge \"$end\" ]; then\n\
+         echo \"not reached:$missing ($why)\" >&2\njournalctl -q --no-pager -n 5 -u {SERVICE} >&2 || :\nexit 1\nfi\nsleep 0.5\ndone\necho 'all reached'\n",
         look(nodes)
     )
 }

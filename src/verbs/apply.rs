@@ -13,7 +13,7 @@ use crate::steps::Mode;
 pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Result<u8> {
     let mut world = World::open(&args.inventory, global, out).await?;
     let mut fleet = fleet::open(&world, global, out).await?;
-    offline(&world, &fleet, global, out)?;
+    offline(&world, &fleet, global)?;
     let plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
     out.propose(&plan);
     if plan.counts().changes() == 0 {
@@ -41,7 +41,7 @@ fn whole(fleet: &Fleet) -> u8 {
 
 /// Machines that do not answer: without `--allow-offline` nothing is begun; with it the others go on, as long as the
 /// control plane has its majority (and a new one all its members).
-fn offline(world: &World, fleet: &Fleet, global: &Global, out: &Reporter) -> Result<()> {
+fn offline(world: &World, fleet: &Fleet, global: &Global) -> Result<()> {
     if !global.allow_offline {
         let failures = fleet.offline.iter().map(|(node, seen)| {
             Failure::failed("the machine does not answer; nothing was changed anywhere")
@@ -49,7 +49,7 @@ fn offline(world: &World, fleet: &Fleet, global: &Global, out: &Reporter) -> Res
                 .seen(seen)
                 .help("is it on, and is the address in the inventory right? Try: ssh to it by hand; or go on without it: --allow-offline")
         });
-        return fleet::all_told(failures.collect(), out);
+        return Failure::together(failures.collect());
     }
     let planes = world.cluster.control_planes().count();
     let missing: Vec<&str> =

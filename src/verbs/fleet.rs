@@ -50,7 +50,7 @@ pub(super) async fn open(world: &World, global: &Global, out: &Reporter) -> Resu
             Err(Trouble::Facts(why)) => failures.push(unread(&node.name, why)),
         }
     }
-    all_told(failures, out).map(|()| fleet)
+    Failure::together(failures).map(|()| fleet)
 }
 
 impl Fleet {
@@ -82,15 +82,6 @@ impl Fleet {
             ));
         }
     }
-}
-
-/// Tells every failure; the last one ends the verb.
-pub(super) fn all_told(mut failures: Vec<Failure>, out: &Reporter) -> Result<()> {
-    let Some(last) = failures.pop() else { return Ok(()) };
-    for failure in &failures {
-        let _ = out.failure(failure);
-    }
-    Err(last)
 }
 
 fn unread(node: &str, why: String) -> Failure {

@@ -57,7 +57,7 @@ fn node_steps(world: &World, fleet: &Fleet, mode: Mode, out: &Reporter) -> Resul
     let mut warnings = Vec::new();
     if mode == Mode::Present {
         let found = preflight::check(&world.cluster, &fleet.facts, world.now);
-        fleet::all_told(found.failures, out)?;
+        Failure::together(found.failures)?;
         warnings = found.warnings;
         steps::check_etcd(&world.cluster, &fleet.facts, &world.secrets.etcd_ca.cert)?;
     }

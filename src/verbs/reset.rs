@@ -25,7 +25,7 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
             )
         })
         .collect();
-    fleet::all_told(foreign, out)?;
+    Failure::together(foreign)?;
     quorum(&world, &fleet, global)?;
     let plan = planning::make(&world, &fleet, Mode::Absent, global, out).await?;
     out.propose(&plan);
