@@ -92,8 +92,8 @@ pub struct Facts {
     pub etcd_cluster_id: Option<String>,
     /// Whether the kubelet has a serving certificate.
     pub kubelet_serving: bool,
-    /// The machine's clock, Unix seconds.
-    pub clock: i64,
+    /// Seconds that the machine's clock is ahead of ours, as its reply came.
+    pub skew: i64,
     /// Kernel lets modules be loaded (`/proc/modules` exists).
     pub modules: bool,
 }

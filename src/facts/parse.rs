@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 /// `CAP_SYS_RESOURCE` in a capability mask.
 const CAP_SYS_RESOURCE: u64 = 1 << 24;
 
-/// Parses the reply of [`super::script`].
+/// Parses the reply of [`super::script`], which came at `now` (Unix seconds).
 ///
 /// # Errors
 /// What is missing or unreadable: a cut reply is never taken for an empty machine.
-pub fn parse(reply: &str) -> Result<Facts, String> {
+pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
     let lines: Vec<(&str, &str)> = reply.lines().filter_map(|l| l.split_once('=')).collect();
     let map: BTreeMap<&str, &str> = lines.iter().copied().collect();
     let get = |key: &str| map.get(key).copied().unwrap_or_default().trim();
@@ -63,7 +63,7 @@ pub fn parse(reply: &str) -> Result<Facts, String> {
         etcd_data: get("etcd_data") == "yes",
         etcd_cluster_id: Some(get("etcd_cluster_id").to_owned()).filter(|c| !c.is_empty()),
         kubelet_serving: get("kubelet_serving") == "yes",
-        clock: get("clock").parse().map_err(|e| format!("clock {:?}: {e}", get("clock")))?,
+        skew: get("clock").parse::<i64>().map_err(|e| format!("clock {:?}: {e}", get("clock")))? - now,
         modules: get("modules") == "yes",
     })
 }
@@ -102,11 +102,14 @@ fn upstreams(resolv: &str, resolved: &str, docker: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
+    /// Half a minute behind the reply's clock.
+    const NOW: i64 = 1_794_999_970;
     const REPLY: &str = "os.PRETTY_NAME=Debian GNU/Linux 13 (trixie)\nos.VERSION_ID=13\nos.ID=debian\nmachine=x86_64\nkernel=6.18\nhostname=debian\nmachine_id=abc\ncontainer=docker\ninit=systemd\ncgroup=tmpfs\nmemory_controller=yes\ncaps=000001fffeffffff\ncontainer_sysctl=kernel/panic:0 vm/overcommit_memory:1 \nlocked_sysctl=vm/panic_on_oom \nresolv=127.0.0.11 \nresolved=\ndocker_upstream=host(172.31.0.2)\nsearch=\nhosts=yes\nmemory_kib=24000000\nfree./=1000\nfree./opt=900\naddr.eth0=198.18.0.11\nclock=1795000000\netcd_cluster_id=\nlisten=0016\nforeign.k3s=/etc/systemd/system/k3s.service (active)\nend=yes\n";
 
     #[test]
     fn a_container_of_the_lab() {
-        let f = parse(REPLY).unwrap();
+        let f = parse(REPLY, NOW).unwrap();
+        assert_eq!(f.skew, 30);
         assert_eq!(f.arch, Some(Arch::Amd64));
         assert!(!f.cgroup_v2 && f.memory_controller && !f.cap_sys_resource && !f.conntrack_writable);
         assert_eq!(f.wireguard, WireGuard::UserSpace);
@@ -121,6 +124,6 @@ mod tests {
 
     #[test]
     fn a_cut_reply_is_an_error() {
-        assert!(parse(&REPLY[..REPLY.len() - 9]).unwrap_err().contains("cut"));
+        assert!(parse(&REPLY[..REPLY.len() - 9], NOW).unwrap_err().contains("cut"));
     }
 }

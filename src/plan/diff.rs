@@ -1,7 +1,7 @@
 //! Steps and what was seen → a plan: one verdict a want, then the units that must hear of changes.
 
 use super::model::{Item, Plan, PlannedStep};
-use super::{graph, policy};
+use super::{footing, graph, policy};
 use crate::error::Result;
 use crate::steps::{Lane, Mode, Step, StepId};
 use crate::want::{Impact, Seen, Verdict, Want};
@@ -19,6 +19,7 @@ pub type Observed = BTreeMap<StepId, Vec<Seen>>;
 pub fn diff(cluster: &str, mode: Mode, steps: Vec<Step>, observed: &Observed) -> Result<Plan> {
     let mut planned: Vec<PlannedStep> = steps.into_iter().map(|step| judge(step, observed)).collect();
     tell_units(&mut planned, observed);
+    found(&mut planned, observed);
     policy::one_at_a_time(&mut planned);
     let steps = graph::order(planned)?;
     Ok(Plan { cluster: cluster.to_owned(), mode, steps, offline: Vec::new(), warnings: Vec::new() })
@@ -33,7 +34,7 @@ fn judge(step: Step, observed: &Observed) -> PlannedStep {
         .enumerate()
         .map(|(i, want)| {
             let verdict = want.diff(seen.and_then(|s| s.get(i)).unwrap_or(&unseen));
-            Item { addr: want.addr(), want, verdict }
+            Item { addr: want.addr(), want, verdict, seen: String::new() }
         })
         .collect();
     PlannedStep { id: step.id, title: step.title, after: step.after, items, ready: step.ready, rolling: step.rolling }
@@ -61,6 +62,16 @@ fn tell_units(steps: &mut [PlannedStep], observed: &Observed) {
             if let Some(seen) = seen.and_then(|s| s.get(i)) {
                 item.verdict = item.want.diff(seen);
             }
+        }
+    }
+}
+
+/// Notes what each verdict rests on, where something is to be done.
+fn found(steps: &mut [PlannedStep], observed: &Observed) {
+    for step in steps {
+        let Some(seen) = observed.get(&step.id) else { continue };
+        for (item, seen) in step.items.iter_mut().zip(seen).filter(|(i, _)| !matches!(i.verdict, Verdict::Settled(_))) {
+            item.seen = footing::seen(seen, &item.verdict);
         }
     }
 }

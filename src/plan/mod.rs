@@ -2,9 +2,11 @@
 //! what apply runs. Pure: steps and observations in, a [`Plan`] out.
 
 mod diff;
+mod footing;
 mod graph;
 mod model;
 mod policy;
 
 pub use diff::{Observed, diff};
+pub use footing::{Footing, Footings, moved};
 pub use model::{Counts, Item, Plan, PlannedStep};

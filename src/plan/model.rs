@@ -1,8 +1,7 @@
 //! The plan as a value.
 
 use crate::steps::{Mode, Ready, StepId};
-use crate::want::{Act, Run, Verdict, Want};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::want::{Act, Verdict, Want};
 
 /// Everything a run would do, in an order that respects every edge.
 #[derive(Debug, Clone)]
@@ -37,6 +36,8 @@ pub struct Item {
     pub addr: String,
     pub want: Want,
     pub verdict: Verdict,
+    /// Digest of what was seen; empty where nothing is to be done.
+    pub seen: String,
 }
 
 /// How many items of each sort.
@@ -90,24 +91,6 @@ impl PlannedStep {
 }
 
 impl Plan {
-    /// Where `now`, a later plan of the same inventory, would do something else: `file:/etc/hosts@attic`. What neither
-    /// does anything about may have changed as it likes.
-    #[must_use]
-    pub fn moved(&self, now: &Self) -> Vec<String> {
-        let (before, after) = (self.doings(), now.doings());
-        let places: BTreeSet<&(&StepId, &str)> = before.keys().chain(after.keys()).collect();
-        places.into_iter().filter(|p| before.get(*p) != after.get(*p)).map(|(step, addr)| format!("{addr}@{}", step.lane)).collect()
-    }
-
-    /// What would be done, and what stands in the way of doing more.
-    fn doings(&self) -> BTreeMap<(&StepId, &str), Option<(Act, &Run)>> {
-        let items = self.steps.iter().flat_map(|s| s.items.iter().map(move |i| (&s.id, i)));
-        items
-            .filter(|(_, i)| !matches!(i.verdict, Verdict::Settled(_)))
-            .map(|(id, i)| ((id, i.addr.as_str()), i.verdict.change().map(|c| (c.act, &c.run))))
-            .collect()
-    }
-
     /// The tally.
     #[must_use]
     pub fn counts(&self) -> Counts {

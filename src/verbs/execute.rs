@@ -8,7 +8,7 @@ use super::world::World;
 use crate::cli::Global;
 use crate::error::{Failure, Result, exit};
 use crate::exec::{Report, Run, Supply};
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::report::Reporter;
 use crate::want::{Program, Run as Does};
 use futures::future::try_join_all;
@@ -63,17 +63,17 @@ async fn agreed(world: &World, fleet: &mut Fleet, mut plan: Plan, consent: &Cons
     for _ in 0..PLANS {
         fleet.ask_again().await?;
         let now = planning::make(world, fleet, plan.mode, global, out).await?;
-        moved = plan.moved(&now);
+        moved = plan::moved(&plan.footings(), &now.footings());
         if moved.is_empty() {
             return Ok(now);
         }
-        out.talk(&format!("The machines changed since this plan was made ({}). It is now:", moved.join(", ")));
+        out.talk(&format!("The machines changed since this plan was made. It is now (other than before: {}):", moved.join("; ")));
         out.propose(&now);
         consent.ask(out).await?;
         plan = now;
     }
     Err(Failure::refused("the machines go on changing; nothing was done")
-        .seen(format!("other than planned: {}", moved.join(", ")))
+        .seen(moved.join("\n"))
         .help("find out who else works on them, then run the command again"))
 }
 

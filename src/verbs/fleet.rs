@@ -58,7 +58,7 @@ impl Fleet {
     pub(super) async fn ask_again(&mut self) -> Result<()> {
         let asks = self.hosts.iter().map(|(node, host)| async move {
             let reply = host.run(&facts::script(), &mut |_| ()).await.map_err(|e| e.into_failure(node))?;
-            let facts = facts::parse(&reply.output).map_err(|why| unread(node, why))?;
+            let facts = facts::parse(&reply.output, clock()).map_err(|why| unread(node, why))?;
             Ok::<_, Failure>((node.clone(), facts))
         });
         self.facts = try_join_all(asks).await?.into_iter().collect();
@@ -82,6 +82,11 @@ impl Fleet {
             ));
         }
     }
+}
+
+/// Unix seconds.
+fn clock() -> i64 {
+    jiff::Timestamp::now().as_second()
 }
 
 fn unread(node: &str, why: String) -> Failure {
@@ -140,6 +145,6 @@ async fn ask(world: &World, node: &Node, accept_new: bool, password: &Ask, out: 
     let host = ssh::connect(&spec).await.map_err(Trouble::Remote)?;
     sink.tell(EventKind::Connected { node: node.name.clone() });
     let reply = host.run(&facts::script(), &mut |_| ()).await.map_err(Trouble::Remote)?;
-    let facts = facts::parse(&reply.output).map_err(Trouble::Facts)?;
+    let facts = facts::parse(&reply.output, clock()).map_err(Trouble::Facts)?;
     Ok((host, facts))
 }

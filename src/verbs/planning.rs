@@ -56,7 +56,7 @@ fn of_object(want: &Want, survey: &Survey) -> Seen {
 fn node_steps(world: &World, fleet: &Fleet, mode: Mode, out: &Reporter) -> Result<(Vec<Step>, Vec<String>)> {
     let mut warnings = Vec::new();
     if mode == Mode::Present {
-        let found = preflight::check(&world.cluster, &fleet.facts, world.now);
+        let found = preflight::check(&world.cluster, &fleet.facts);
         Failure::together(found.failures)?;
         warnings = found.warnings;
         steps::check_etcd(&world.cluster, &fleet.facts, &world.secrets.etcd_ca.cert)?;

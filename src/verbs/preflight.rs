@@ -27,8 +27,8 @@ pub(super) struct Findings {
     pub(super) warnings: Vec<String>,
 }
 
-/// Checks every machine that answered. `now` in Unix seconds.
-pub(super) fn check(cluster: &Cluster, facts: &BTreeMap<String, Facts>, now: i64) -> Findings {
+/// Checks every machine that answered.
+pub(super) fn check(cluster: &Cluster, facts: &BTreeMap<String, Facts>) -> Findings {
     let mut found = Findings::default();
     for node in &cluster.nodes {
         let Some(f) = facts.get(&node.name) else { continue };
@@ -37,7 +37,7 @@ pub(super) fn check(cluster: &Cluster, facts: &BTreeMap<String, Facts>, now: i64
         if f.cluster.is_none() {
             newcomer(node, f, &mut found);
         }
-        clock(node, f, now, &mut found);
+        clock(node, f, &mut found);
         neighbours(cluster, node, f, &mut found);
         if node.is_control_plane() && f.memory_kib < SMALL {
             found.warnings.push(format!("{}: {} MiB of memory is little for a control plane", node.name, f.memory_kib / 1024));
@@ -150,13 +150,13 @@ fn newcomer(node: &Node, f: &Facts, found: &mut Findings) {
     }
 }
 
-fn clock(node: &Node, f: &Facts, now: i64, found: &mut Findings) {
-    let off = f.clock - now;
+fn clock(node: &Node, f: &Facts, found: &mut Findings) {
+    let off = f.skew;
     if off.abs() > SKEW {
         found.failures.push(
             Failure::failed(format!("its clock is {} s {}", off.abs(), if off > 0 { "ahead" } else { "behind" }))
                 .on(&node.name)
-                .seen(format!("the machine says {}, this computer {now} (Unix seconds)", f.clock))
+                .seen("its answer, against this computer's clock when it came")
                 .help("certificates and etcd need right clocks: turn on time synchronisation (timedatectl set-ntp true) and wait for it"),
         );
     }

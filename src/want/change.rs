@@ -1,10 +1,10 @@
 //! What stands between a host and a want: a verdict, and for a change everything that is printed *and* run.
 
 use super::{Object, Program, Sh};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What kind of change; the glyph is what plans show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Act {
     Create,

@@ -10,7 +10,7 @@ pub(super) const CANARY: &str = "c4n4ry-s3cr3t";
 
 /// An item; the want behind it does not matter to renderers.
 pub(super) fn item(addr: &str, verdict: Verdict) -> Item {
-    Item { addr: addr.into(), want: Want::Sysctl(Sysctl::new("a.b", CANARY)), verdict }
+    Item { addr: addr.into(), want: Want::Sysctl(Sysctl::new("a.b", CANARY)), verdict, seen: String::new() }
 }
 
 pub(super) fn change(act: Act, why: &str, lines: &[&str]) -> Change {
