@@ -1,6 +1,6 @@
 //! What can be typed: clap types only. Verbs read them; nothing here acts.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
 
@@ -47,7 +47,7 @@ pub enum Verb {
     /// Show what apply would do; touches nothing
     Plan(Plan),
     /// Make the machines what the inventory says
-    Apply(Target),
+    Apply(Apply),
     /// Show what is true now: nodes, certificates, overlay, etcd
     Status(Target),
     /// Print a kubeconfig for the cluster
@@ -86,6 +86,8 @@ Examples:
   homectl plan                  what would change, files that are new in one line each
   homectl plan -v               the same with every line, and why the rest is settled
   homectl plan --exit-code      for CI: 0 nothing to do, 2 changes
+  homectl plan --out plan.json  keep it, for homectl apply plan.json
+  homectl plan --offline        what new machines would get; asks none
   homectl plan --json | jq .counts")]
 pub struct Plan {
     #[command(flatten)]
@@ -93,6 +95,36 @@ pub struct Plan {
     /// Exit with 2 when there is something to do
     #[arg(long)]
     pub exit_code: bool,
+    /// Write the plan to this file as well, for `homectl apply FILE`
+    #[arg(long, short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Ask no machine: what new machines with the inventory's architecture would get
+    #[arg(long, conflicts_with = "out")]
+    pub offline: bool,
+    /// `github`: annotations on the lines of the inventory instead of the plan
+    #[arg(long, value_enum, value_name = "FORM", conflicts_with_all = ["json", "events"])]
+    pub format: Option<Annotations>,
+}
+
+/// Whose annotations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Annotations {
+    /// Workflow commands of GitHub Actions
+    Github,
+}
+
+/// `homectl apply`.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+Examples:
+  homectl apply                            show what would change, ask, do it
+  homectl plan --out plan.json             look at a plan now …
+  homectl apply plan.json                  … and run exactly it later, or nothing if anything has moved
+  homectl apply --yes --allow-offline      unattended, also while a machine is off")]
+pub struct Apply {
+    /// The inventory (its lock and secrets lie beside it), or a file that `plan --out` wrote
+    #[arg(value_name = "INVENTORY|PLAN", default_value = INVENTORY)]
+    pub inventory: PathBuf,
 }
 
 /// `homectl kubeconfig`.

@@ -65,7 +65,11 @@ pub(super) fn seen(seen: &Seen, verdict: &Verdict) -> String {
         Seen::Object(Some(_)) | Seen::Applied { .. } => digest(verdict.change().map(lines).unwrap_or_default()),
         // How a test words its evidence, and between which states a unit is that does not run, is no ground.
         Seen::Guard(guard) => digest(format!("{:?}", GuardSeen { output: String::new(), ..guard.clone() })),
-        Seen::Unit(unit) if unit.active != "active" => {
+        Seen::Unit(unit) if unit.active == "active" => {
+            // A timer fires, a service reloads: it runs as before.
+            digest(format!("{:?}", UnitSeen { sub: String::new(), changed: 0, ..unit.clone() }))
+        }
+        Seen::Unit(unit) => {
             let quiet = UnitSeen { active: String::new(), sub: String::new(), started: 0, changed: 0, ..unit.clone() };
             digest(format!("{quiet:?}"))
         }

@@ -2,26 +2,44 @@
 
 use super::execute::{Consent, code, execute};
 use super::fleet::{self, Fleet};
+use super::plan_file::PlanFile;
 use super::planning;
 use super::world::World;
-use crate::cli::{Global, Target};
+use crate::cli::{Apply, Global};
 use crate::error::{Failure, Result, exit};
 use crate::report::Reporter;
 use crate::steps::Mode;
+use std::path::Path;
 
 /// `homectl apply`.
-pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Result<u8> {
-    let mut world = World::open(&args.inventory, global, out).await?;
+pub(super) async fn run(args: &Apply, global: &Global, out: &Reporter) -> Result<u8> {
+    let Some((file, inventory)) = PlanFile::read(&args.inventory)? else { return converge(&args.inventory, None, global, out).await };
+    if !global.limit.is_empty() {
+        return Err(Failure::new(exit::USAGE, "a plan has its own --limit").help("leave --limit out; it was given when the plan was made"));
+    }
+    let global = Global { limit: file.limit.clone(), locked: true, ..global.clone() };
+    converge(&inventory, Some(&file), &global, out).await
+}
+
+/// Makes the machines what the inventory says: by the plan of `file`, or by one made now.
+async fn converge(inventory: &Path, file: Option<&PlanFile>, global: &Global, out: &Reporter) -> Result<u8> {
+    let mut world = World::open(inventory, global, out).await?;
+    if let Some(file) = file {
+        file.same_inputs(&world.inventory)?;
+    }
     let mut fleet = fleet::open(&world, global, out).await?;
     offline(&world, &fleet, global)?;
     let plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
+    if let Some(file) = file {
+        file.same_plan(&plan)?;
+    }
     out.propose(&plan);
     if plan.counts().changes() == 0 {
         record(&mut world, &fleet)?;
         fleet.tell_traffic(global, out);
         return Ok(if plan.counts().blocked > 0 { exit::FAILED } else { whole(&fleet) });
     }
-    let consent = Consent { question: "These changes will be made.".into(), word: "yes".into() };
+    let consent = Consent { question: "These changes will be made.".into(), word: "yes".into(), to_this_only: file.is_some() };
     consent.ask(out).await?;
     let report = execute(&world, &mut fleet, plan, &consent, global, out).await?;
     if !report.interrupted {

@@ -1,6 +1,7 @@
 //! From a plan to its run: programs at hand, every lock taken, the plan still true under them, then the run.
 
 use super::fleet::Fleet;
+use super::plan_file::stale;
 use super::planning;
 use super::supply::Cache;
 use super::tap::Tap;
@@ -24,6 +25,8 @@ pub(super) struct Consent {
     pub(super) question: String,
     /// What is to be typed.
     pub(super) word: String,
+    /// Whether it is given to one plan, so that a changed one may not take its place.
+    pub(super) to_this_only: bool,
 }
 
 impl Consent {
@@ -66,6 +69,9 @@ async fn agreed(world: &World, fleet: &mut Fleet, mut plan: Plan, consent: &Cons
         moved = plan::moved(&plan.footings(), &now.footings());
         if moved.is_empty() {
             return Ok(now);
+        }
+        if consent.to_this_only {
+            return Err(stale("the machines are no longer as this plan saw them").seen(moved.join("\n")));
         }
         out.talk(&format!("The machines changed since this plan was made. It is now (other than before: {}):", moved.join("; ")));
         out.propose(&now);

@@ -7,6 +7,7 @@ mod init;
 mod kubeconfig;
 mod lock;
 mod look;
+mod plan_file;
 mod planning;
 mod preflight;
 mod reset;

@@ -1,6 +1,7 @@
 //! `plan`, and the planning that every other verb shares: facts → steps → look → plan. Writes nothing on any node.
 
 use super::fleet::{self, Fleet};
+use super::plan_file::PlanFile;
 use super::world::World;
 use super::{look, preflight, tap};
 use crate::addons::{self, Survey};
@@ -17,6 +18,10 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<
     let world = World::open(&args.target.inventory, global, out).await?;
     let fleet = fleet::open(&world, global, out).await?;
     let plan = make(&world, &fleet, Mode::Present, global, out).await?;
+    if let Some(path) = &args.out {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+        PlanFile::new(&world, &global.limit, &plan, folder)?.write(path)?;
+    }
     out.show_plan(&plan);
     fleet.tell_traffic(global, out);
     let counts = plan.counts();

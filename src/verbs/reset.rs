@@ -33,7 +33,7 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
         return Ok(exit::OK);
     }
     let question = format!("Everything above is removed from {} machine(s), the cluster's data with it.", fleet.hosts.len());
-    let consent = Consent { question, word: world.cluster.name.clone() };
+    let consent = Consent { question, word: world.cluster.name.clone(), to_this_only: false };
     consent.ask(out).await?;
     let report = execute(&world, &mut fleet, plan, &consent, global, out).await?;
     let whole = global.limit.is_empty() && fleet.offline.is_empty();
