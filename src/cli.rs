@@ -20,7 +20,7 @@ Examples:
   homectl plan                         show what would change; touches nothing
   homectl apply                        show the same, ask, do it
   homectl apply --yes --accept-new     unattended, recording host keys at first contact
-  homectl kubeconfig > ~/.kube/home    how kubectl reaches the cluster
+  homectl kubeconfig -o ~/.kube/home   how kubectl reaches the cluster
 
 What was asked for goes to stdout, progress and messages to stderr. `homectl explain` lists the exit codes.";
 
@@ -131,8 +131,8 @@ pub struct Apply {
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
 Examples:
-  homectl kubeconfig > ~/.kube/home       print it
-  homectl kubeconfig --out ~/.kube/home   write it, readable by you only")]
+  homectl kubeconfig --out ~/.kube/home   write it, readable by you only
+  homectl kubeconfig                      print it: an administrator's key is in it")]
 pub struct Kubeconfig {
     #[command(flatten)]
     pub target: Target,

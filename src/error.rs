@@ -15,7 +15,7 @@ pub mod exit {
     pub const CHANGES: u8 = 2;
     /// Everything reachable converged, some nodes were offline.
     pub const OFFLINE: u8 = 3;
-    /// A guard refused (quorum, skew, foreign cluster, downgrade).
+    /// A guard refused (quorum, another version, a foreign machine or cluster, a plan that is no longer true).
     pub const REFUSED: u8 = 4;
     /// Another run holds the lock.
     pub const LOCKED: u8 = 5;

@@ -69,7 +69,9 @@ impl Batch {
         let Test::Node(test) = &ready.test else { return };
         let units: Vec<String> = ready.units.iter().map(|u| quote(u)).collect();
         let mut fragment = String::from("read -r up _ </proc/uptime; began=${up%%.*}; told=$began\n");
-        let _ = writeln!(fragment, "while ! out=$( (set -u\n{}\n) 2>&1 </dev/null); do", test.as_str());
+        let settled = if units.is_empty() { String::new() } else { format!("unit_settled {} || exit 1\n", units.join(" ")) };
+        let _ = writeln!(fragment, "while ! out=$( (set -u\n{settled}{}\n) 2>&1 </dev/null); do", test.as_str());
+        let _ = writeln!(fragment, "run_lives || {{ echo 'nobody waits any more'; exit 1; }}");
         let _ = writeln!(fragment, "read -r up _ </proc/uptime; now=${{up%%.*}}");
         let _ = writeln!(
             fragment,
@@ -155,6 +157,23 @@ mod tests {
         let said = run(&b);
         assert!(said[0].starts_with("Ready(4) waits 1 still not"), "{said:?}");
         assert!(said.last().unwrap().starts_with("Ready(4) 1 still not"), "{said:?}");
+    }
+
+    /// As the long-lived shell on a node has it: a file that names who holds the machine.
+    #[test]
+    fn a_wait_ends_when_nobody_waits_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = dir.path().join("lock");
+        let mut b = Batch::new();
+        b.wait(Tag::Ready(0), &Ready::node("never", "exit 1"));
+        b.text.insert_str(0, &format!("hc_lock=us hc_lock_file={}\n", lock.display()));
+        let began = std::time::Instant::now();
+        for holder in ["them since now\n", ""] {
+            std::fs::write(&lock, holder).unwrap();
+            let said = run(&b);
+            assert!(said.last().unwrap().contains("nobody waits any more"), "{said:?}");
+        }
+        assert!(began.elapsed().as_secs() < 5);
     }
 
     #[test]

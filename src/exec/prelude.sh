@@ -21,6 +21,7 @@ relink() { # PATH TARGET
     rm -f "$t"
     ln -s "$2" "$t"
     mv -fT "$t" "$1"
+    sync "$d"
 }
 unit_fresh() { # systemd reads unit files again only where it must; a timer stands for its service too
     case $(systemctl show -p NeedDaemonReload --value -- "$1" "${1%.*}.service") in *yes*) systemctl daemon-reload ;; esac
@@ -39,6 +40,20 @@ unit_restart() {
 unit_reload() {
     unit_fresh "$1"
     systemctl reload-or-restart -- "$1"
+}
+unit_settled() { # systemd has nothing left to do for any of them: what answers now is no process that is about to stop
+    for u; do
+        case $(systemctl show -p Job --value -- "$u") in '' | 0) ;; *)
+            echo "$u: systemd is still at it"
+            return 1
+            ;;
+        esac
+    done
+}
+run_lives() { # the run that sent this script still holds the machine; one that was cut off is not waited for
+    [ "${hc_lock:--}" != - ] || return 0
+    read -r holder _ 2>/dev/null <"$hc_lock_file" || holder=
+    [ "$holder" = "$hc_lock" ]
 }
 unit_stop() {
     systemctl disable --now --quiet -- "$1" 2>/dev/null || systemctl stop -- "$1" 2>/dev/null || true

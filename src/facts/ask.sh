@@ -35,7 +35,7 @@ for d in / /etc /opt /var/lib /var/log; do
 done
 ip -o -4 addr show scope global 2>/dev/null | awk '$2 !~ /^(wg0|cni0|veth)/ { sub("/.*", "", $4); print "addr." $2 "=" $4 }'
 say clock "$(date +%s)"
-[ -r /etc/homectl/cluster ] && sed -n 's/^cluster=/cluster=/p; s/^node=/cluster_node=/p' /etc/homectl/cluster
+[ -r /etc/homectl/cluster ] && sed -n 's/^cluster=/cluster=/p; s/^node=/cluster_node=/p; s/^kubernetes=/cluster_kubernetes=/p' /etc/homectl/cluster
 [ -d /var/lib/etcd/member ] && say etcd_data yes
 say etcd_cluster_id "$(cat /var/lib/homectl/etcd-cluster-id 2>/dev/null)"
 [ -e /var/lib/kubelet/pki/kubelet-server-current.pem ] && say kubelet_serving yes
@@ -51,6 +51,13 @@ for u in k3s k3s-agent k0scontroller k0sworker rke2-server rke2-agent microk8s s
         break
     done
 done
+# Links of the names that ours have, on a machine that is not ours yet.
+if ! [ -e /etc/homectl/cluster ]; then
+    for l in wg0 cni0; do
+        [ -e "/sys/class/net/$l" ] && say "foreign.$l" "the network interface $l exists"
+    done
+    [ -e /etc/wireguard/wg0.conf ] && say foreign.wg0 "/etc/wireguard/wg0.conf exists"
+fi
 systemctl is-active -q haproxy.service 2>/dev/null && say foreign.haproxy "haproxy.service is active"
 [ -e /etc/kubernetes/manifests ] && ls /etc/kubernetes/manifests/*.yaml >/dev/null 2>&1 && say foreign.kubeadm "/etc/kubernetes/manifests holds static pods"
 for f in ufw firewalld; do

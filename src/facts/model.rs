@@ -86,6 +86,8 @@ pub struct Facts {
     pub cluster: Option<String>,
     /// The node's name recorded with it.
     pub cluster_node: Option<String>,
+    /// The version of Kubernetes recorded with it.
+    pub cluster_kubernetes: Option<String>,
     /// Whether `/var/lib/etcd` holds a member's data.
     pub etcd_data: bool,
     /// The etcd cluster ID recorded on the machine.

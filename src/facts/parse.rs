@@ -60,6 +60,7 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
         locked_sysctls: get("locked_sysctl").split_whitespace().map(|k| k.replace('/', ".")).collect(),
         cluster: Some(get("cluster").to_owned()).filter(|c| !c.is_empty()),
         cluster_node: Some(get("cluster_node").to_owned()).filter(|c| !c.is_empty()),
+        cluster_kubernetes: Some(get("cluster_kubernetes").to_owned()).filter(|c| !c.is_empty()),
         etcd_data: get("etcd_data") == "yes",
         etcd_cluster_id: Some(get("etcd_cluster_id").to_owned()).filter(|c| !c.is_empty()),
         kubelet_serving: get("kubelet_serving") == "yes",

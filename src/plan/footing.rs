@@ -90,3 +90,44 @@ fn does(run: &Run) -> String {
 fn digest(text: impl AsRef<[u8]>) -> String {
     HEXLOWER.encode(&Sha256::digest(text)[..16])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::want::Unit;
+
+    fn unit(active: &str, sub: &str, changed: i64) -> String {
+        let saw = Seen::Unit(UnitSeen { active: active.into(), sub: sub.into(), changed, ..UnitSeen::default() });
+        let verdict = crate::want::Want::Unit(Unit::running("x.timer")).diff(&saw);
+        seen(&saw, &verdict)
+    }
+
+    #[test]
+    fn a_timer_that_fires_and_a_unit_that_crashes_are_no_moved_ground() {
+        assert_eq!(unit("active", "waiting", 1), unit("active", "running", 2));
+        assert_eq!(unit("activating", "auto-restart", 1), unit("failed", "failed", 2));
+        assert_ne!(unit("active", "running", 1), unit("failed", "failed", 1));
+    }
+
+    #[test]
+    fn what_moved_is_told_with_what_became_of_it() {
+        let footing = |does: &str, seen: &str| Footing { act: Some(Act::Update), does: does.into(), seen: seen.into() };
+        let before =
+            Footings::from([("a@x".into(), footing("1", "1")), ("b@x".into(), footing("1", "1")), ("c@x".into(), footing("1", "1"))]);
+        let mut now = before.clone();
+        assert!(moved(&before, &now).is_empty());
+        now.insert("a@x".into(), footing("2", "1"));
+        now.insert("b@x".into(), footing("1", "2"));
+        now.remove("c@x");
+        now.insert("d@x".into(), footing("1", "1"));
+        assert_eq!(
+            moved(&before, &now),
+            [
+                "a@x: something else would be done",
+                "b@x: looks otherwise than when the plan was made",
+                "c@x: needs nothing any more",
+                "d@x: needs something since"
+            ]
+        );
+    }
+}

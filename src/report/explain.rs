@@ -29,7 +29,7 @@ const CODES: &[Code] = &[
     },
     Code {
         exit: exit::REFUSED,
-        means: "refused by a guard: quorum, version skew, a cluster that is not ours, a downgrade",
+        means: "refused by a guard: quorum, another version, a machine or a cluster that is not ours, a plan that is no longer true",
         todo: "The message says which rule and what it protects. Nothing was changed.",
     },
     Code {

@@ -85,7 +85,10 @@ fn volumes() -> Want {
 }
 
 fn record(ctx: &Ctx) -> Result<String> {
-    render("base/cluster.j2", context! { cluster => ctx.cluster.name.as_str(), node => ctx.node.name.as_str() })
+    render(
+        "base/cluster.j2",
+        context! { cluster => ctx.cluster.name.as_str(), node => ctx.node.name.as_str(), kubernetes => ctx.cluster.kubernetes.to_string() },
+    )
 }
 
 fn kernel(ctx: &Ctx) -> Result<Vec<Want>> {

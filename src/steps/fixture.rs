@@ -108,6 +108,7 @@ pub(super) fn facts(hostname: &str) -> Facts {
         locked_sysctls: std::collections::BTreeSet::new(),
         cluster: None,
         cluster_node: None,
+        cluster_kubernetes: None,
         etcd_data: false,
         etcd_cluster_id: None,
         kubelet_serving: false,

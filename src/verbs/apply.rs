@@ -6,6 +6,7 @@ use super::plan_file::PlanFile;
 use super::planning;
 use super::world::World;
 use crate::cli::{Apply, Global};
+use crate::cluster::Node;
 use crate::error::{Failure, Result, exit};
 use crate::report::Reporter;
 use crate::steps::Mode;
@@ -60,6 +61,13 @@ fn whole(fleet: &Fleet) -> u8 {
 /// Machines that do not answer: without `--allow-offline` nothing is begun; with it the others go on, as long as the
 /// control plane has its majority (and a new one all its members).
 fn offline(world: &World, fleet: &Fleet, global: &Global) -> Result<()> {
+    let founded = fleet.facts.values().any(|f| f.etcd_data);
+    let unnamed = |n: &&Node| !global.limit.is_empty() && !global.limit.contains(&n.name);
+    if !founded && let Some(other) = world.cluster.control_planes().find(unnamed) {
+        return Err(Failure::refused("a control plane begins with all its members")
+            .seen(format!("--limit leaves out {}", other.name))
+            .help("leave --limit out of the first apply, or name all control planes"));
+    }
     if !global.allow_offline {
         let failures = fleet.offline.iter().map(|(node, seen)| {
             Failure::failed("the machine does not answer; nothing was changed anywhere")
@@ -72,7 +80,6 @@ fn offline(world: &World, fleet: &Fleet, global: &Global) -> Result<()> {
     let planes = world.cluster.control_planes().count();
     let missing: Vec<&str> =
         world.cluster.control_planes().filter(|n| fleet.offline.iter().any(|(name, _)| *name == n.name)).map(|n| n.name.as_str()).collect();
-    let founded = fleet.facts.values().any(|f| f.etcd_data);
     let majority = planes / 2 + 1;
     if missing.is_empty() || (founded && planes - missing.len() >= majority) {
         return Ok(());

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-/// How often a plan is made anew under the locks: whoever goes on changing machines by then does not respect them.
+/// How often a person is asked about a plan that moved while they read it.
 const PLANS: usize = 3;
 
 /// What the operator is asked before a plan runs; `--yes` answers.
@@ -60,27 +60,34 @@ pub(super) async fn execute(
     Ok(report)
 }
 
-/// The plan as it is under the locks, where nobody else of us works.
+/// The plan as it is under the locks, where nobody else of us works. Machines move by themselves, too: what a run that was
+/// cut off has started goes on coming up.
 async fn agreed(world: &World, fleet: &mut Fleet, mut plan: Plan, consent: &Consent, global: &Global, out: &Reporter) -> Result<Plan> {
     let mut moved = Vec::new();
-    for _ in 0..PLANS {
+    for again in 0..=PLANS {
         fleet.ask_again().await?;
         let now = planning::make(world, fleet, plan.mode, global, out).await?;
         moved = plan::moved(&plan.footings(), &now.footings());
-        if moved.is_empty() {
+        if moved.is_empty() || now.counts().changes() == 0 {
             return Ok(now);
         }
         if consent.to_this_only {
             return Err(stale("the machines are no longer as this plan saw them").seen(moved.join("\n")));
         }
+        if again == PLANS {
+            break;
+        }
         out.talk(&format!("The machines changed since this plan was made. It is now (other than before: {}):", moved.join("; ")));
         out.propose(&now);
+        if global.yes {
+            return Ok(now);
+        }
         consent.ask(out).await?;
         plan = now;
     }
     Err(Failure::refused("the machines go on changing; nothing was done")
         .seen(moved.join("\n"))
-        .help("find out who else works on them, then run the command again"))
+        .help("find out who else works on them, or wait until they have come up, then run the command again"))
 }
 
 /// Everything the plan installs is in the cache and is what the lock says, before any machine is touched.

@@ -8,18 +8,22 @@ use crate::pki::Ca;
 use crate::report::Reporter;
 use serde_json::{Value, json};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 
 /// `homectl kubeconfig`.
 pub(super) async fn run(args: &Kubeconfig, global: &Global, out: &Reporter) -> Result<u8> {
     let world = World::open(&args.target.inventory, global, out).await?;
     let text = render(&world)?;
+    if !world.cluster.api.lan {
+        out.talk("warning: `lan = false` closes the API on the machines' addresses that this kubeconfig names: use it from inside the overlay only");
+    }
     let Some(path) = &args.out else {
         out.data(text);
         return Ok(exit::OK);
     };
     let failed = |e: std::io::Error| Failure::failed(format!("{} could not be written", path.display())).seen(e.to_string());
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
     let mut file = tempfile::Builder::new().prefix(".kubeconfig").tempfile_in(folder).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     file.persist(path).map_err(|e| failed(e.error))?;

@@ -89,8 +89,7 @@ impl PlanFile {
     pub(super) fn same_inputs(&self, inventory: &Inventory) -> Result<()> {
         let now = inputs(inventory)?;
         let names = self.inputs.keys().chain(now.keys());
-        let other: std::collections::BTreeSet<&str> =
-            names.filter(|n| self.inputs.get(*n) != now.get(*n)).map(String::as_str).collect();
+        let other: std::collections::BTreeSet<&str> = names.filter(|n| self.inputs.get(*n) != now.get(*n)).map(String::as_str).collect();
         if other.is_empty() {
             return Ok(());
         }

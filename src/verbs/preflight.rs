@@ -115,9 +115,18 @@ fn ownership(cluster: &Cluster, node: &Node, f: &Facts, found: &mut Findings) {
                 .help("two addresses in the inventory may be crossed"),
         );
     }
+    let inventory = cluster.kubernetes.to_string();
+    if let Some(running) = f.cluster_kubernetes.as_ref().filter(|v| **v != inventory && f.cluster.as_ref() == Some(&cluster.name)) {
+        found.failures.push(
+            Failure::refused(format!("it runs Kubernetes {running}, the inventory says {inventory}"))
+                .on(&node.name)
+                .seen("/etc/homectl/cluster says so")
+                .help("changing the version of a cluster that runs takes an order of its own, which this homectl does not know yet: put the version back"),
+        );
+    }
     for foreign in &f.foreign {
         found.failures.push(
-            Failure::failed(format!("somebody else's {} is on the machine", foreign.what)).on(&node.name).seen(&foreign.evidence).help(
+            Failure::refused(format!("somebody else's {} is on the machine", foreign.what)).on(&node.name).seen(&foreign.evidence).help(
                 format!(
                     "remove {} first, by its own means: homectl takes nothing over and removes nothing that it did not put there",
                     foreign.what

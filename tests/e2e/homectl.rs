@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::lab::write;
-use crate::shell::{Ran, run};
+use crate::shell::{Ran, run, run_and};
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -42,12 +42,28 @@ impl Homectl {
 
     /// The same with something on stdin.
     pub(crate) fn run_with(&self, verb: &str, flags: &[&str], stdin: &[u8]) -> Result<Ran> {
+        let ran = run(&mut self.command(verb, flags), stdin, DEADLINE)?;
+        self.keep(verb, &ran)?;
+        Ok(ran)
+    }
+
+    /// The same, sent these signals, each so long after the one before (the first after the start).
+    pub(crate) fn run_until(&self, verb: &str, flags: &[&str], stdin: &[u8], signals: Vec<(Duration, &'static str)>) -> Result<Ran> {
+        let ran = run_and(&mut self.command(verb, flags), stdin, DEADLINE, move |id| {
+            for (after, signal) in signals {
+                std::thread::sleep(after);
+                Command::new("kill").args(["-s", signal, &id.to_string()]).stderr(std::process::Stdio::null()).status().ok();
+            }
+        })?;
+        self.keep(verb, &ran)?;
+        Ok(ran)
+    }
+
+    fn command(&self, verb: &str, flags: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_homectl"));
         command.arg(verb).arg(self.inventory()).args(flags).current_dir(&self.dir).env_clear();
         command.env("HOME", self.dir.join("home")).env("PATH", "/usr/bin:/bin").env("CI", "true").env("NO_COLOR", "1");
-        let ran = run(&mut command, stdin, DEADLINE)?;
-        self.keep(verb, &ran)?;
-        Ok(ran)
+        command
     }
 
     /// What was said, for whoever looks into a failure.

@@ -44,6 +44,16 @@ pub(crate) fn tail(text: &str) -> String {
 
 /// Runs `command`, gives it `stdin`, and kills it at the deadline.
 pub(crate) fn run(command: &mut Command, stdin: &[u8], deadline: Duration) -> Result<Ran> {
+    run_and(command, stdin, deadline, |_| ())
+}
+
+/// The same; `meanwhile` has its process id.
+pub(crate) fn run_and(
+    command: &mut Command,
+    stdin: &[u8],
+    deadline: Duration,
+    meanwhile: impl FnOnce(u32) + Send + 'static,
+) -> Result<Ran> {
     let program = Path::new(command.get_program()).file_name().unwrap_or_default();
     let mut what: Vec<String> =
         std::iter::once(program).chain(command.get_args()).map(|part| part.to_string_lossy().into_owned()).collect();
@@ -56,6 +66,8 @@ pub(crate) fn run(command: &mut Command, stdin: &[u8], deadline: Duration) -> Re
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| format!("`{what}` could not be started: {error}"))?;
+    let id = child.id();
+    std::thread::spawn(move || meanwhile(id));
     let (out, err) = (gather(child.stdout.take()), gather(child.stderr.take()));
     if let Some(mut pipe) = child.stdin.take() {
         let stdin = stdin.to_vec();

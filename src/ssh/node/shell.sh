@@ -4,6 +4,7 @@ unset IFS ENV BASH_ENV CDPATH LANGUAGE TMPDIR GZIP TAR_OPTIONS GREP_OPTIONS
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C TZ=UTC
 export PATH HOME LC_ALL TZ
 umask 022
+hc_lock_file=@LOCK@
 cd /
 {
   printf '\n@TOKEN@ ready\n'
@@ -19,19 +20,18 @@ cd /
       *'#@TOKEN@') ;;
       *) exit 1 ;;
     esac
-    if [ "$hc_lock" != - ]; then
-      hc_holder=
-      read -r hc_holder hc_rest 2>/dev/null <@LOCK@
-      if [ "$hc_holder" != "$hc_lock" ]; then
-        printf '\n@TOKEN@ %s unlocked\n' "$hc_number"
-        continue
-      fi
-    fi
     if [ "$hc_lock" = - ]; then
       (eval "$hc_script") </dev/null 2>&1
     else
       # Whoever takes the lock after us waits until what we run has ended. What a script leaves running has no part in it.
       exec 8>>@LOCK@.busy && flock 8 || exit 1
+      hc_holder=
+      read -r hc_holder hc_rest 2>/dev/null <@LOCK@
+      if [ "$hc_holder" != "$hc_lock" ]; then
+        exec 8>&-
+        printf '\n@TOKEN@ %s unlocked\n' "$hc_number"
+        continue
+      fi
       (eval "$hc_script") </dev/null 2>&1 8>&-
     fi
     hc_status=$?

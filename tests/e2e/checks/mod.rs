@@ -3,6 +3,7 @@
 pub(crate) mod machines;
 pub(crate) mod network;
 pub(crate) mod security;
+pub(crate) mod state;
 pub(crate) mod upkeep;
 pub(crate) mod workloads;
 

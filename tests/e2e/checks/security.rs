@@ -86,7 +86,13 @@ pub(crate) fn at_rest(cluster: &Cluster) -> Result {
     ensure(stored.starts_with("k8s:enc:secretbox:v1:"), || format!("etcd holds: {}", stored.chars().take(80).collect::<String>()))?;
     ensure(!stored.contains("plainly-visible"), || "etcd holds the secret in clear".into())?;
     let read = kubectl.ok(&["get", "secret", "hidden", "-n", "e2e", "-o", "jsonpath={.data.word}"])?;
-    ensure(read == "cGxhaW5seS12aXNpYmxl", || format!("read back: {read}"))
+    ensure(read == "cGxhaW5seS12aXNpYmxl", || format!("read back: {read}"))?;
+    // The audit log tells of it, and not what is in it.
+    let log = cluster.lab.sh(node, "cat /var/log/kubernetes/audit/*.log")?;
+    let lines = log.lines().filter(|l| l.contains("\"resource\":\"secrets\"") && l.contains("\"name\":\"hidden\"")).count();
+    ensure(lines > 0 && !log.contains("plainly-visible") && !log.contains("cGxhaW5seS12aXNpYmxl"), || {
+        format!("the audit log has {lines} lines of the secret, of {} in all", log.lines().count())
+    })
 }
 
 /// CIS 1.1.x and 4.1.x, as `stat` has them.

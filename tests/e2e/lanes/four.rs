@@ -1,7 +1,7 @@
 //! Any one of three control planes may die.
 
 use crate::Result;
-use crate::checks::{Cluster, Node, machines, network, security, upkeep};
+use crate::checks::{Cluster, Node, machines, network, security, state, upkeep};
 use crate::homectl::Homectl;
 use crate::kubectl::Kubectl;
 use crate::lab::{self, Lab, write};
@@ -44,6 +44,7 @@ fn tell(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
         machines::system_pods(cluster)?;
         members(cluster, "attic")
     })?;
+    scene.check("status: says what is", || state::told(cluster, homectl.run("status", &["--json"])?));
     scene.step("again: No changes", || {
         let ran = homectl.run("apply", &["--yes"])?.with(0)?;
         ensure(ran.out.contains("No changes."), || ran.seen())
@@ -58,6 +59,12 @@ fn tell(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
     })?;
     for victim in CONTROL_PLANES {
         scene.step(&format!("loss: {victim} dies, the API answers within {} s", LIMIT.as_secs()), || lose(scene, cluster, victim))?;
+        scene.check(&format!("loss: status tells that {victim} is off"), || {
+            let ran = homectl.run("status", &["--json"])?.with(3)?;
+            ensure(ran.out.contains("\"reachable\": false") && ran.out.contains("could not be") | ran.out.contains("cannot reach"), || {
+                ran.seen()
+            })
+        });
         scene.step(&format!("loss: {victim} comes back, etcd has three healthy members"), || {
             cluster.lab.each("start", &[victim])?;
             let ((), took) = eventually(180, "three healthy members", || members(cluster, victim))?;

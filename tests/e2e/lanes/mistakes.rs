@@ -19,6 +19,7 @@ pub(crate) fn run(scene: &Scene) -> Result {
     desk.operator();
     desk.machine();
     desk.others();
+    desk.links();
     Ok(())
 }
 
@@ -130,12 +131,13 @@ impl Desk<'_> {
             self.mistake("a disk with 100 MB left", &full, &Due { code: 1, says: &["garage", "/opt", "MiB free"] });
         }
         let Ok(good) = self.inventory("attic", 11, "admin") else { return };
-        self.planted("no sudo at all", &good, "mv /usr/bin/sudo /root/sudo", "mv /root/sudo /usr/bin/sudo", &["sudo"]);
+        self.planted("no sudo at all", &good, 1, "mv /usr/bin/sudo /root/sudo", "mv /root/sudo /usr/bin/sudo", &["sudo"]);
         // A stand-in: the file that tells which distribution it is, changed.
         let fake = "cp /usr/lib/os-release /root/os-release && printf 'ID=plan9\\nNAME=\"Plan 9\"\\nPRETTY_NAME=\"Plan 9\"\\n' >/usr/lib/os-release";
         self.planted(
             "an unsupported distribution (stand-in: another os-release)",
             &good,
+            1,
             fake,
             "mv /root/os-release /usr/lib/os-release",
             &["Plan 9", "supported"],
@@ -153,17 +155,26 @@ impl Desk<'_> {
             let weed = format!(
                 "systemctl disable --now {unit} 2>/dev/null; rm -f /etc/systemd/system/{unit}.service /usr/local/bin/{unit}; systemctl daemon-reload"
             );
-            self.planted(&format!("somebody else's {unit} (stand-in: a unit that sleeps)"), &good, &plant, &weed, &[unit]);
+            self.planted(&format!("somebody else's {unit} (stand-in: a unit that sleeps)"), &good, 4, &plant, &weed, &[unit]);
         }
     }
 
-    fn planted(&self, what: &str, inventory: &str, plant: &str, weed: &str, says: &[&str]) {
+    /// Somebody else's VPN has the name that ours would have.
+    fn links(&self) {
+        let Ok(good) = self.inventory("attic", 11, "admin") else { return };
+        let plant = "ip link add wg0 type bridge && ip address add 10.99.0.1/24 dev wg0 && ip link set wg0 up";
+        self.planted("somebody else's wg0 (stand-in: a bridge)", &good, 4, plant, "ip link del wg0", &["wg0"]);
+        let conf = "mkdir -p /etc/wireguard && echo '[Interface]' >/etc/wireguard/wg0.conf";
+        self.planted("somebody else's wg0.conf", &good, 4, conf, "rm -r /etc/wireguard", &["/etc/wireguard/wg0.conf"]);
+    }
+
+    fn planted(&self, what: &str, inventory: &str, code: i32, plant: &str, weed: &str, says: &[&str]) {
         if let Err(error) = self.lab.sh("attic", plant) {
             self.scene.check(&format!("{what}: planted"), || Err(error));
             return;
         }
         let says: Vec<&str> = std::iter::once("attic").chain(says.iter().copied()).collect();
-        self.mistake(what, inventory, &Due { code: 1, says: &says });
+        self.mistake(what, inventory, &Due { code, says: &says });
         self.scene.check(&format!("{what}: taken away"), || self.lab.sh("attic", weed).map(drop));
     }
 }

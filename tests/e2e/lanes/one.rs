@@ -1,22 +1,25 @@
-//! The smallest cluster, on either Debian, with a host key that nobody pinned.
+//! The smallest cluster, on either Debian, with a host key that nobody pinned: as a user whose sudo wants a password, and
+//! as root; stopped in the middle, at first.
 
 use crate::Result;
-use crate::checks::{Cluster, Node, machines, network, upkeep};
+use crate::checks::{Cluster, Node, machines, network, state, upkeep};
 use crate::homectl::Homectl;
 use crate::kubectl::Kubectl;
 use crate::lab::{self, Lab, write};
 use crate::scene::{Scene, ensure};
+use crate::shell::Ran;
 use crate::tree::Trees;
+use std::time::Duration;
 
 pub(crate) fn trixie(scene: &Scene) -> Result {
-    run(scene, "trixie")
+    run(scene, "trixie", "pw")
 }
 
 pub(crate) fn bookworm(scene: &Scene) -> Result {
-    run(scene, "bookworm")
+    run(scene, "bookworm", "root")
 }
 
-fn run(scene: &Scene, suite: &'static str) -> Result {
+fn run(scene: &Scene, suite: &'static str, user: &'static str) -> Result {
     let lab = Lab::up("one", suite)?;
     let homectl = Homectl::new(scene.lane)?;
     let cluster = Cluster {
@@ -25,44 +28,97 @@ fn run(scene: &Scene, suite: &'static str) -> Result {
         nodes: vec![Node { name: "attic", host: 11, control_plane: true }],
         spare: None,
     };
-    let told = tell(scene, &homectl, &cluster);
+    let story = Story { scene, homectl: &homectl, cluster: &cluster, user };
+    let told = story.tell();
     if told.is_err() {
         super::post_mortem(&cluster);
     }
     told
 }
 
-fn tell(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
-    let text = cluster.lab.inventory()?;
-    let unpinned: Vec<&str> = text.lines().filter(|line| !line.starts_with("host-key")).collect();
-    homectl.write_inventory(&(unpinned.join("\n") + "\n"))?;
-    scene.check("host key: unknown is refused, and told", || {
-        let ran = homectl.run("apply", &["--yes"])?.with(1)?;
-        let pin = cluster.lab.pin("attic")?;
-        ensure(ran.err.contains("attic") && ran.err.contains(&pin) && ran.err.contains("--accept-new"), || ran.seen())
-    });
-    scene.step("fresh: apply --accept-new", || {
-        let ran = homectl.run("apply", &["--yes", "--accept-new"])?.with(0)?;
-        scene.figure("fresh apply of one machine, seconds", ran.took);
-        write(&homectl.dir.join("kubeconfig"), &homectl.run("kubeconfig", &[])?.ok()?)
-    })?;
-    scene.step("fresh: all is well as soon as apply has ended", || {
-        machines::ready(cluster)?;
-        machines::system_pods(cluster)
-    })?;
-    scene.check("pods: answer through a service, by address and by name", || {
-        cluster.kubectl.apply(network::WEB)?;
-        let pods = network::web(cluster, 120)?;
-        network::service(cluster, &pods)
-    });
-    scene.check("upkeep: certificates renewed by the machine itself", || upkeep::renewal(cluster, "attic"));
-    scene.check("upkeep: a snapshot that can be restored", || upkeep::snapshot(cluster, "attic"));
-    scene.step("again: No changes, and nothing is written", || {
-        let before = Trees::of(cluster.lab, &["attic"])?;
-        let ran = homectl.run("apply", &["--yes"])?.with(0)?;
-        let after = Trees::of(cluster.lab, &["attic"])?;
-        scene.figure("no-op apply of one machine, seconds", ran.took);
-        ensure(ran.out.contains("No changes."), || ran.seen())?;
-        after.same_as(&before)
-    })
+struct Story<'a> {
+    scene: &'a Scene,
+    homectl: &'a Homectl,
+    cluster: &'a Cluster<'a>,
+    /// Who logs in; `pw` needs a password for sudo.
+    user: &'static str,
+}
+
+impl Story<'_> {
+    fn tell(&self) -> Result {
+        let (scene, homectl, cluster) = (self.scene, self.homectl, self.cluster);
+        self.inventory()?;
+        scene.check("host key: unknown is refused, and told", || {
+            let ran = self.apply(&["--yes"])?.with(1)?;
+            let pin = cluster.lab.pin("attic")?;
+            ensure(ran.err.contains("attic") && ran.err.contains(&pin) && ran.err.contains("--accept-new"), || ran.seen())
+        });
+        if self.user == "pw" {
+            self.cut_short()?;
+        }
+        scene.step("fresh: apply --accept-new", || {
+            let ran = self.apply(&["--yes", "--accept-new"])?.with(0)?;
+            scene.figure("fresh apply of one machine, seconds", ran.took);
+            write(&homectl.dir.join("kubeconfig"), &homectl.run("kubeconfig", &[])?.ok()?)
+        })?;
+        scene.step("fresh: all is well as soon as apply has ended", || {
+            machines::ready(cluster)?;
+            machines::system_pods(cluster)
+        })?;
+        scene.check("status: says what is", || {
+            let (flags, stdin) = self.login();
+            state::told(cluster, homectl.run_with("status", &[flags, &["--json"]].concat(), stdin)?)
+        });
+        scene.check("pods: answer through a service, by address and by name", || {
+            cluster.kubectl.apply(network::WEB)?;
+            let pods = network::web(cluster, 120)?;
+            network::service(cluster, &pods)
+        });
+        scene.check("upkeep: certificates renewed by the machine itself", || upkeep::renewal(cluster, "attic"));
+        scene.check("upkeep: a snapshot that can be restored", || upkeep::snapshot(cluster, "attic"));
+        scene.step("again: No changes, and nothing is written", || {
+            let before = Trees::of(cluster.lab, &["attic"])?;
+            let ran = self.apply(&["--yes"])?.with(0)?;
+            let after = Trees::of(cluster.lab, &["attic"])?;
+            scene.figure("no-op apply of one machine, seconds", ran.took);
+            ensure(ran.out.contains("No changes."), || ran.seen())?;
+            after.same_as(&before)
+        })
+    }
+
+    /// The lab's, for this lane's user, without the host key.
+    fn inventory(&self) -> Result {
+        let text = self.cluster.lab.inventory()?.replace("user = \"admin\"", &format!("user = \"{}\"", self.user));
+        ensure(text.contains(&format!("user = \"{}\"", self.user)), || text.clone())?;
+        let unpinned: Vec<&str> = text.lines().filter(|line| !line.starts_with("host-key")).collect();
+        self.homectl.write_inventory(&(unpinned.join("\n") + "\n"))
+    }
+
+    /// How this lane's user becomes root: flags, and what is typed.
+    fn login(&self) -> (&'static [&'static str], &'static [u8]) {
+        if self.user == "pw" { (&["--ask-sudo-password"], b"homectl\n") } else { (&[], b"") }
+    }
+
+    fn apply(&self, flags: &[&str]) -> Result<Ran> {
+        let (more, stdin) = self.login();
+        self.homectl.run_with("apply", &[flags, more].concat(), stdin)
+    }
+
+    /// Stopped in three ways before it could end; each time the next run goes on, the last one to the end.
+    fn cut_short(&self) -> Result {
+        let flags = &["--yes", "--accept-new", "--ask-sudo-password"];
+        let cut = |signals| self.homectl.run_until("apply", flags, b"homectl\n", signals);
+        self.scene.step("stopped: Ctrl-C ends it at a safe point", || {
+            let ran = cut(vec![(Duration::from_millis(3500), "INT")])?.with(130)?;
+            ensure(ran.err.contains("Interrupted"), || ran.seen())
+        })?;
+        self.scene.step("stopped: Ctrl-C twice ends it at once", || {
+            let ran = cut(vec![(Duration::from_secs(3), "INT"), (Duration::from_millis(200), "INT")])?.with(130)?;
+            ensure(ran.took < Duration::from_secs(9), || ran.seen())
+        })?;
+        self.scene.step("stopped: killed", || {
+            let ran = cut(vec![(Duration::from_secs(7), "KILL")])?;
+            ensure(ran.code.is_none(), || ran.seen())
+        })
+    }
 }

@@ -1,7 +1,7 @@
 //! A cluster of three machines: used, left alone, cut off from power, changed, reset, made again.
 
 use crate::Result;
-use crate::checks::{Cluster, Node, machines, network, security, workloads};
+use crate::checks::{Cluster, Node, machines, network, security, state, workloads};
 use crate::homectl::Homectl;
 use crate::kubectl::Kubectl;
 use crate::lab::{self, Lab, write};
@@ -51,6 +51,7 @@ impl Story<'_> {
         self.scene.step("fresh: apply", || self.apply("fresh apply of three machines, seconds"))?;
         self.scene.step("fresh: kubeconfig", || self.kubeconfig())?;
         self.scene.step("fresh: all is well as soon as apply has ended", || self.well())?;
+        self.scene.check("status: says what is", || state::told(self.cluster, self.homectl.run("status", &["--json"])?));
         self.used();
         self.scene.step("again: No changes, and nothing is written", || self.again())?;
         self.scene.step("again: plan says so too, byte for byte", || self.plan_is_stable())?;
@@ -203,8 +204,13 @@ impl Story<'_> {
     /// As before homectl came, but for packages.
     fn reset(&self, pristine: &Trees, all: &[&str]) -> Result {
         let lab = self.cluster.lab;
+        // What is the user's stays: a volume's file, and a snapshot.
+        let theirs = "/var/lib/homectl/local-storage/theirs/file /var/lib/homectl/snapshots/etcd-20260101T000000Z.db";
+        lab.sh("attic", &format!("for f in {theirs}; do mkdir -p ${{f%/*}} && echo theirs >$f; done"))?;
         let ran = self.homectl.run("reset", &["--yes"])?.with(0)?;
         self.scene.figure("reset of three machines, seconds", ran.took);
+        let kept = lab.sh("attic", &format!("cat {theirs}; rm -r /var/lib/homectl"))?;
+        ensure(kept == "theirs\ntheirs\n", || format!("reset took what is the user's: {kept:?}"))?;
         // The neighbour gets the same packages by hand, so that what they bring is known.
         let packages = lab.sh("attic", "dpkg-query -W -f '${Package}\\n'")?;
         let install = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends";
