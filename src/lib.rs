@@ -38,3 +38,7 @@ extern crate self as homectl;
 #[cfg(test)]
 #[path = "../tests/fixture/house.rs"]
 mod house;
+
+#[cfg(test)]
+#[path = "../tests/fixture/scenes.rs"]
+mod scenes;

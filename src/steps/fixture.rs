@@ -1,9 +1,9 @@
-//! A small cluster for the tests of steps: `attic` (control plane), `cellar` and `garage` (workers) in one house.
+//! A small cluster for the tests of steps: a scene with texts for secrets.
 
 use super::Ctx;
-use crate::cluster::{Arch, Artifact, Cluster, Component, Machine, Node, Programs, Role};
-use crate::facts::{Facts, WireGuard};
-use crate::house;
+use crate::cluster::{Cluster, Node};
+use crate::facts::Facts;
+use crate::scenes::Scene;
 use crate::secrets::{Authority, Pair, SecretText, Secrets, WireGuardKey};
 use std::collections::BTreeMap;
 
@@ -16,26 +16,32 @@ pub(super) struct Fixture {
 impl Fixture {
     /// One machine that is everything.
     pub(super) fn one() -> Self {
-        Self::of(&[("attic", Role::ControlPlane)])
+        Scene::one().into()
     }
 
     /// One control plane, two workers, stock Debian machines.
     pub(super) fn three() -> Self {
-        Self::of(&[("attic", Role::ControlPlane), ("cellar", Role::Worker), ("garage", Role::Worker)])
+        Scene::three().into()
     }
 
     /// Three control planes and a worker.
     pub(super) fn four() -> Self {
-        use Role::{ControlPlane, Worker};
-        Self::of(&[("attic", ControlPlane), ("cellar", ControlPlane), ("garage", ControlPlane), ("shed", Worker)])
+        Scene::four().into()
     }
 
-    fn of(names: &[(&str, Role)]) -> Self {
-        let nodes: Vec<Node> = (1..).zip(names).map(|(number, (name, role))| house::node(number, name, *role)).collect();
-        let secrets = secrets(&nodes);
-        let mut cluster = house::cluster(nodes.clone());
-        cluster.programs = programs();
-        Self { facts: nodes.iter().map(|n| (n.name.clone(), facts(&n.name))).collect(), cluster, secrets }
+    /// Three control planes, one container.
+    pub(super) fn contained() -> Self {
+        Scene::contained().into()
+    }
+
+    /// Three houses and a public machine.
+    pub(super) fn sites() -> Self {
+        Scene::sites().into()
+    }
+
+    /// Without a pod network of ours.
+    pub(super) fn own_network() -> Self {
+        Scene::own_network().into()
     }
 
     /// What the steps of `name` are made from.
@@ -51,84 +57,11 @@ impl Fixture {
             now: 1_795_000_000,
         }
     }
-
-    pub(super) fn machine_mut(&mut self, name: &str) -> &mut Machine {
-        let node = self.cluster.nodes.iter_mut().find(|n| n.name == name).expect("a node of the fixture");
-        &mut node.machine
-    }
 }
 
-/// Sums that can be told apart: the component's place in the list, then the architecture's.
-fn programs() -> Programs {
-    let mut programs = Programs::default();
-    for (i, component) in (1..).zip(Component::ALL) {
-        programs.versions.insert(component, format!("v1.{i}.0"));
-        for (j, arch) in (1..).zip(Arch::ALL) {
-            let artifact = Artifact { url: format!("https://example.com/{component}-{arch}"), sha256: format!("{:064x}", i * 16 + j) };
-            programs.artifacts.insert((component, arch), artifact);
-        }
-    }
-    programs
-}
-
-/// A stock Debian 13 machine.
-pub(super) fn facts(hostname: &str) -> Facts {
-    Facts {
-        os_id: "debian".into(),
-        os_like: Vec::new(),
-        os_version: "13".into(),
-        os_name: "Debian GNU/Linux 13 (trixie)".into(),
-        arch: Some(Arch::Amd64),
-        machine: "x86_64".into(),
-        userland: "amd64".into(),
-        kernel: "6.12.0".into(),
-        hostname: hostname.into(),
-        machine_id: format!("{hostname:0>32}"),
-        container: "none".into(),
-        systemd_version: 252,
-        systemd: true,
-        cgroup_v2: true,
-        memory_controller: true,
-        cap_sys_resource: true,
-        conntrack_writable: true,
-        wireguard: WireGuard::Kernel,
-        nameservers: vec!["192.168.1.1".into()],
-        loopback_resolver: false,
-        resolved: false,
-        search: Vec::new(),
-        has_etc_hosts: true,
-        swap: false,
-        memory_kib: 8 << 20,
-        free_kib: BTreeMap::new(),
-        addresses: Vec::new(),
-        foreign: Vec::new(),
-        firewalls: Vec::new(),
-        listening: std::collections::BTreeSet::new(),
-        sysctls: BTreeMap::new(),
-        locked_sysctls: std::collections::BTreeSet::new(),
-        cluster: None,
-        cluster_node: None,
-        cluster_kubernetes: None,
-        etcd_data: false,
-        etcd_cluster_id: None,
-        kubelet_serving: false,
-        skew: 0,
-        modules: true,
-    }
-}
-
-/// A machine that is a container with few rights, cgroup v1, a loopback resolver and no kernel WireGuard.
-pub(super) fn contained(hostname: &str) -> Facts {
-    Facts {
-        container: "lxc".into(),
-        cgroup_v2: false,
-        cap_sys_resource: false,
-        conntrack_writable: false,
-        wireguard: WireGuard::UserSpace,
-        loopback_resolver: true,
-        resolved: false,
-        modules: false,
-        ..facts(hostname)
+impl From<Scene> for Fixture {
+    fn from(scene: Scene) -> Self {
+        Self { secrets: secrets(&scene.cluster.nodes), cluster: scene.cluster, facts: scene.facts }
     }
 }
 

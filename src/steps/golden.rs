@@ -2,9 +2,8 @@
 //! `WANTS` as the table of contents. `stock/attic` is whole, the others hold what is different from it.
 //! `UPDATE_GOLDENS=1` writes them anew.
 
-use super::fixture::{self, Fixture};
+use super::fixture::Fixture;
 use super::node;
-use crate::cluster::{HostnamePolicy, Network, PodNetwork, Policy, Registry, Taint};
 use crate::want::{Body, Want};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,47 +15,19 @@ fn stock_machines() {
     compare("stock", &fixture, &["attic", "cellar"]);
 }
 
-/// Three control planes; a worker that is a container on an old hypervisor, which keeps its hostname.
 #[test]
 fn several_control_planes_and_a_container() {
-    let mut fixture = Fixture::four();
-    fixture.facts.insert("shed".into(), fixture::contained("shed"));
-    fixture.cluster.api.lan = false;
-    let shed = fixture.machine_mut("shed");
-    shed.hostname = HostnamePolicy::Keep;
-    shed.labels.insert("example.net/gpu".into(), "intel".into());
-    shed.labels.insert("node-role.kubernetes.io/gpu".into(), "true".into());
-    shed.taints.push(Taint { key: "example.net/slow".into(), value: "yes".into(), effect: "PreferNoSchedule".into() });
-    fixture.machine_mut("garage").workloads = false;
-    compare("four", &fixture, &["garage", "shed"]);
+    compare("four", &Fixture::contained(), &["garage", "shed"]);
 }
 
-/// A home, a cabin behind NAT and a public machine found by name; registries with mirrors.
 #[test]
 fn sites() {
-    let mut fixture = Fixture::four();
-    for (name, site, nat, endpoint) in [
-        ("attic", "home", false, Some("203.0.113.7:51820")),
-        ("cellar", "home", true, None),
-        ("garage", "cabin", true, None),
-        ("shed", "cloud", false, Some("shed.example.net:51821")),
-    ] {
-        let node = fixture.machine_mut(name);
-        (node.site, node.behind_nat, node.endpoint) = (Some(site.into()), nat, endpoint.map(str::to_owned));
-    }
-    fixture.cluster.registries = vec![
-        Registry { host: "docker.io".into(), mirrors: vec!["http://nas.lan:5000".into()] },
-        Registry { host: "registry.k8s.io".into(), mirrors: vec!["http://nas.lan:5000".into(), "https://mirror.example.net".into()] },
-    ];
-    compare("sites", &fixture, &["cellar", "garage"]);
+    compare("sites", &Fixture::sites(), &["cellar", "garage"]);
 }
 
-/// Somebody else connects pods and enforces policies.
 #[test]
 fn bring_your_own_network() {
-    let mut fixture = Fixture::three();
-    fixture.cluster.network = Network { cni: PodNetwork::None, policy: Policy::None, ..fixture.cluster.network };
-    compare("own-network", &fixture, &["cellar"]);
+    compare("own-network", &Fixture::own_network(), &["cellar"]);
 }
 
 fn compare(scenario: &str, fixture: &Fixture, nodes: &[&str]) {
@@ -98,26 +69,11 @@ fn read(dir: &Path, tree: &mut BTreeMap<PathBuf, String>) {
     }
 }
 
-/// Every script is sh, no two wants of a node share an address, and no secret is in what may be shown.
+/// Every script is sh. (That no secret is in it, and that addresses are unique, is a law: tests/sim.)
 #[test]
-fn scripts_addresses_and_secrets() {
-    let mut fixture = Fixture::four();
-    fixture.facts.insert("shed".into(), fixture::contained("shed"));
-    let secrets = &fixture.secrets;
-    let hidden: Vec<&str> = [&secrets.cluster_ca, &secrets.etcd_ca, &secrets.front_proxy_ca]
-        .map(|a| a.key.expose())
-        .into_iter()
-        .chain(secrets.leaves.values().map(|p| p.key.expose()))
-        .chain(secrets.wireguard.values().map(|w| w.private.expose()))
-        .collect();
-    for name in ["attic", "shed"] {
-        let steps = node(&fixture.ctx(name)).unwrap();
-        let wants = || steps.iter().flat_map(|s| &s.wants);
-        let mut addresses: Vec<String> = wants().map(Want::addr).collect();
-        addresses.sort();
-        assert!(addresses.windows(2).all(|w| w[0] != w[1]), "{addresses:#?}");
+fn scripts_are_sh() {
+    for (fixture, name) in [(Fixture::four(), "attic"), (Fixture::contained(), "shed")] {
         for (path, text) in files(&fixture, name) {
-            assert!(!hidden.iter().any(|s| text.contains(s)), "a secret in {path}");
             if text.starts_with("#!/bin/sh") || path.starts_with("guards/") {
                 let said = std::process::Command::new("sh").args(["-n", "-c", &text]).output().unwrap();
                 assert!(said.status.success(), "{path}: {}", String::from_utf8_lossy(&said.stderr));

@@ -115,7 +115,7 @@ fn units(s: &mut String, wants: &[Want]) {
     if !names.is_empty() {
         let _ = writeln!(
             s,
-            "echo @units\nsystemctl show --timestamp=unix -p LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths,InactiveExitTimestamp,StateChangeTimestamp -- {} 2>&1",
+            "echo @units\nsystemctl show --timestamp=unix -p Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths,InactiveExitTimestamp,StateChangeTimestamp -- {} 2>&1",
             names.join(" ")
         );
     }

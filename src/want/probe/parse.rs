@@ -2,7 +2,7 @@
 
 use super::super::leaf::certificate_of;
 use super::super::seen::{GuardSeen, Inode, InodeKind, Seen, UnitSeen};
-use super::super::{Leaf, Want};
+use super::super::{Leaf, Unit, Want};
 use super::{hashed, inode_path, present};
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub fn parse(wants: &[Want], reply: &str) -> Vec<Seen> {
     let numbered: BTreeMap<usize, &str> =
         ["leaves", "programs", "accounts", "sysctls", "modules"].iter().flat_map(|s| lines(s)).filter_map(|l| numbered(l)).collect();
     let guards = guards(lines("guards"));
-    let mut units = unit_blocks(lines("units")).into_iter();
+    let units = unit_blocks(lines("units"));
     wants
         .iter()
         .enumerate()
@@ -27,7 +27,7 @@ pub fn parse(wants: &[Want], reply: &str) -> Vec<Seen> {
             Want::Dir(_) | Want::File(_) | Want::Link(_) if present(want) => here.seen(want),
             Want::Dir(_) | Want::File(_) | Want::Link(_) => gone.seen(want),
             Want::Guard(_) => guards.get(&i).map_or_else(missing, |g| Seen::Guard(g.clone())),
-            Want::Unit(_) => units.next().map_or_else(missing, |u| Seen::Unit(with_reads(i, u, lines("reads")))),
+            Want::Unit(unit) => unit_seen(i, unit, &units, lines("reads")).map_or_else(missing, Seen::Unit),
             Want::Packages(_) => packages(lines("packages")),
             Want::Object(_) => Seen::Unknown("objects are looked at through the API".into()),
             Want::Leaf(leaf) => numbered.get(&i).map_or_else(missing, |l| leaf_seen(leaf, l)),
@@ -188,7 +188,8 @@ fn simple(want: &Want, line: &str) -> Seen {
         return Seen::Unknown(why.to_owned());
     }
     match want {
-        Want::Account(_) => Seen::Account(line.to_owned()),
+        Want::Account(_) if line.split(':').count() == 7 => Seen::Account(line.to_owned()),
+        Want::Account(_) => Seen::Unknown(format!("unreadable answer {line:?}")),
         Want::Module(_) if line == "yes" => Seen::Same,
         Want::Module(_) if line == "no" => Seen::Absent,
         Want::Program(_) if line == "ok" => Seen::Program(Ok(())),
@@ -221,15 +222,24 @@ fn guards(lines: &[&str]) -> BTreeMap<usize, GuardSeen> {
     seen
 }
 
-/// Adds what a unit reads: `INDEX start|reload SECONDS PATH`.
-fn with_reads(i: usize, mut unit: UnitSeen, lines: &[&str]) -> UnitSeen {
-    for (_, rest) in lines.iter().filter_map(|l| numbered(l)).filter(|(n, _)| *n == i) {
-        let words: Vec<&str> = rest.splitn(3, ' ').collect();
-        let [when, at, path] = words.as_slice() else { continue };
-        let newest = at.parse().ok().map(|at: i64| (at, (*path).to_owned()));
-        if *when == "start" { unit.restart_read = newest } else { unit.reload_read = newest }
+/// A unit's block, and what it reads: `INDEX start|reload SECONDS PATH`, or nothing behind the second word where there is
+/// nothing to read yet. `None` where any of it is missing.
+fn unit_seen(i: usize, unit: &Unit, units: &BTreeMap<String, UnitSeen>, lines: &[&str]) -> Option<UnitSeen> {
+    let mut seen = units.get(&unit.name).filter(|u| !u.load.is_empty() && !u.active.is_empty())?.clone();
+    for (reload, when) in [(false, "start"), (true, "reload")] {
+        if !unit.reads.iter().any(|(_, r)| *r == reload) {
+            continue;
+        }
+        let mut own = lines.iter().filter_map(|l| numbered(l)).filter(|(n, _)| *n == i);
+        let newest = own.find_map(|(_, rest)| rest.strip_prefix(when))?.trim();
+        let newest = match newest.split_once(' ') {
+            Some((at, path)) => Some((at.parse().ok()?, path.to_owned())),
+            None if newest.is_empty() => None,
+            None => return None,
+        };
+        if reload { seen.reload_read = newest } else { seen.restart_read = newest }
     }
-    unit
+    Some(seen)
 }
 
 /// `@1795309219`, or nothing where it never happened.
@@ -237,27 +247,27 @@ fn unix(value: &str) -> i64 {
     value.trim_start_matches('@').parse().unwrap_or(0)
 }
 
-fn unit_blocks(lines: &[&str]) -> Vec<UnitSeen> {
-    let mut units = Vec::new();
-    let mut current: Option<UnitSeen> = None;
-    for line in lines.iter().chain(std::iter::once(&"")) {
-        let Some((key, value)) = line.split_once('=') else {
-            units.extend(current.take());
-            continue;
-        };
-        let unit = current.get_or_insert_with(UnitSeen::default);
-        let value = value.to_owned();
-        match key {
-            "LoadState" => unit.load = value,
-            "ActiveState" => unit.active = value,
-            "SubState" => unit.sub = value,
-            "UnitFileState" => unit.file = value,
-            "FragmentPath" => unit.fragment = value,
-            "InactiveExitTimestamp" => unit.started = unix(&value),
-            "StateChangeTimestamp" => unit.changed = unix(&value),
-            "DropInPaths" => unit.drop_ins = value.split_whitespace().map(str::to_owned).collect(),
-            _ => {}
+/// Blocks of properties by the unit's name, parted by empty lines.
+fn unit_blocks(lines: &[&str]) -> BTreeMap<String, UnitSeen> {
+    let mut units = BTreeMap::new();
+    for block in lines.split(|line| !line.contains('=')) {
+        let (mut name, mut unit) = (None, UnitSeen::default());
+        for (key, value) in block.iter().filter_map(|line| line.split_once('=')) {
+            let text = value.to_owned();
+            match key {
+                "Id" => name = Some(text),
+                "LoadState" => unit.load = text,
+                "ActiveState" => unit.active = text,
+                "SubState" => unit.sub = text,
+                "UnitFileState" => unit.file = text,
+                "FragmentPath" => unit.fragment = text,
+                "InactiveExitTimestamp" => unit.started = unix(value),
+                "StateChangeTimestamp" => unit.changed = unix(value),
+                "DropInPaths" => unit.drop_ins = value.split_whitespace().map(str::to_owned).collect(),
+                _ => {}
+            }
         }
+        units.extend(name.map(|name| (name, unit)));
     }
     units
 }

@@ -1,0 +1,12 @@
+//! The laws that hold for every step and every add-on of the catalogue, in every inventory of `tests/fixture/scenes.rs`.
+//! A step that is new is held to them by being in the list.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
+
+#[path = "../fixture/house.rs"]
+mod house;
+mod laws;
+mod needles;
+#[path = "../fixture/scenes.rs"]
+mod scenes;
+mod world;
