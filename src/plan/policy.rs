@@ -20,3 +20,39 @@ pub(super) fn one_at_a_time(steps: &mut [PlannedStep]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Item;
+    use crate::want::{Act, Change, Impact, Unit, Verdict, Want};
+
+    fn step(node: &str, verdict: Verdict) -> PlannedStep {
+        let want = Want::Unit(Unit::running("etcd.service"));
+        PlannedStep {
+            id: StepId::node(node, "etcd"),
+            title: "etcd".into(),
+            after: Vec::new(),
+            items: vec![Item { addr: want.addr(), want, verdict, seen: String::new() }],
+            ready: None,
+            rolling: Some("etcd"),
+        }
+    }
+
+    fn restart() -> Verdict {
+        Verdict::Change(Change::script(Act::Restart, "x", "x").impact(Impact::Restart(vec!["etcd.service".into()])))
+    }
+
+    #[test]
+    fn what_disturbs_goes_round_and_what_does_not_waits_for_nobody() {
+        let fresh = || Verdict::Change(Change::script(Act::Start, "x", "x"));
+        let mut steps = vec![step("a", restart()), step("b", Verdict::Settled("x".into())), step("c", restart()), step("d", restart())];
+        one_at_a_time(&mut steps);
+        let after = |i: usize| steps[i].after.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        assert_eq!([after(0), after(1), after(2), after(3)], ["", "", "etcd@a", "etcd@c"]);
+        assert_eq!(steps[1].rolling, None);
+        let mut steps = vec![step("a", fresh()), step("b", fresh())];
+        one_at_a_time(&mut steps);
+        assert!(steps.iter().all(|s| s.after.is_empty() && s.rolling.is_none()), "a first start comes up together");
+    }
+}

@@ -53,6 +53,7 @@ fn tell(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
     scene.check("upkeep: etcd has three healthy members after that", || {
         eventually(60, "three healthy members", || members(cluster, "attic")).map(drop)
     });
+    scene.check("rolling: a new name goes into every API server's certificate, one at a time", || roll(scene, homectl, cluster));
     scene.step("loss: a kubectl for the worker's kubelet's identity", || {
         let program = std::fs::read(lab::kubectl()?).map_err(|error| error.to_string())?;
         cluster.lab.put(WORKER, "/var/lib/e2e-kubectl", &program, "700")
@@ -82,6 +83,46 @@ fn tell(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
         let ran = homectl.run("apply", &["--yes"])?.with(0)?;
         ensure(ran.out.contains("No changes."), || ran.seen())
     });
+    Ok(())
+}
+
+/// Adds a name to the API: three certificates, three restarts. Never are two API servers away at a time.
+fn roll(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
+    let contexts = CONTROL_PLANES.iter().map(|node| context_of(cluster, node)).collect::<Result<Vec<_>>>()?;
+    homectl.write_inventory(&cluster.lab.inventory()?.replace("[ssh]", "[api]\nnames = [\"k8s.e2e.test\"]\n\n[ssh]"))?;
+    let done = AtomicBool::new(false);
+    let away = Mutex::new(Vec::new());
+    let ran = std::thread::scope(|scope| {
+        for (i, context) in contexts.iter().enumerate() {
+            let (done, away) = (&done, &away);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    let asked = Instant::now();
+                    let said = context.run(&["--request-timeout=1s", "get", "--raw", "/readyz"], "", Duration::from_secs(2));
+                    if said.and_then(crate::shell::Ran::ok).is_err()
+                        && let Ok(mut away) = away.lock()
+                    {
+                        away.push((asked, Instant::now(), i));
+                    }
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            });
+        }
+        let ran = homectl.run("apply", &["--yes"]);
+        done.store(true, Ordering::Relaxed);
+        ran
+    })?;
+    scene.figure("a rolling restart of three API servers, seconds", ran.took);
+    let ran = ran.with(0)?;
+    let away = away.into_inner().map_err(|error| error.to_string())?;
+    let nodes: std::collections::BTreeSet<usize> = away.iter().map(|(_, _, i)| *i).collect();
+    let together = away.iter().any(|(from, to, i)| away.iter().any(|(f, t, j)| i != j && f < to && from < t));
+    ensure(nodes.len() == CONTROL_PLANES.len() && !together, || format!("away: {away:?}; {}", ran.seen()))?;
+    for node in CONTROL_PLANES {
+        let names = "openssl s_client -connect 127.0.0.1:6443 </dev/null 2>/dev/null | openssl x509 -noout -ext subjectAltName";
+        let said = cluster.lab.sh(node, names)?;
+        ensure(said.contains("k8s.e2e.test"), || format!("{node} shows {said}"))?;
+    }
     Ok(())
 }
 
