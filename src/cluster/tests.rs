@@ -207,6 +207,11 @@ fn logins_and_endpoints_have_their_defaults() {
     let [attic, cabin, cellar] = cluster.nodes.as_slice() else { panic!("{:?}", cluster.nodes) };
     assert_eq!((attic.ssh.user.as_str(), attic.ssh.port, attic.ssh.identities[0].clone()), ("pi", 2222, dir.path().join("keys/id")));
     assert_eq!((cabin.ssh.user.as_str(), cabin.ssh.port), ("root", 22));
+    let asked = |rest: &str| {
+        let inventory = inventory(dir.path(), rest, &["attic"]);
+        inventory.resolve(&covering(&inventory)).unwrap().nodes[0].ssh.user.clone()
+    };
+    assert_eq!((asked("[ssh]\nssh-config = true\n").as_str(), asked("[ssh]\nssh-config = true\nuser = \"pi\"\n").as_str()), ("", "pi"));
     assert_eq!((attic.role, cabin.role), (Role::ControlPlane, Role::Worker));
     assert_eq!(attic.endpoint.as_deref(), Some("[2001:db8::1]:7000"));
     assert_eq!(cabin.endpoint, None);

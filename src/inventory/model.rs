@@ -223,6 +223,7 @@ pub struct SshTarget {
     /// Host name or address (IPv4 or IPv6), no port, no brackets.
     pub address: String,
     pub port: u16,
+    /// Empty: whom ssh's configuration names.
     pub user: String,
     /// Private keys to try, in order, `~` expanded. Empty: the agent, then the usual files.
     pub identities: Vec<PathBuf>,

@@ -61,10 +61,12 @@ pub(super) fn is_user(s: &str) -> bool {
     !s.is_empty() && s.len() <= 64 && !s.starts_with(['-', '.']) && s.chars().all(ok)
 }
 
-/// `[user@]host[:port]`.
+/// `[user@]host[:port]`, or several in a row with commas between them.
 pub(super) fn is_jump(s: &str) -> bool {
-    let (user, host) = s.rsplit_once('@').map_or((None, s), |(u, h)| (Some(u), h));
-    user.is_none_or(is_user) && (is_host(host) || host_port(host).is_some())
+    s.split(',').all(|hop| {
+        let (user, host) = hop.rsplit_once('@').map_or((None, hop), |(u, h)| (Some(u), h));
+        user.is_none_or(is_user) && (is_host(host) || host_port(host).is_some())
+    })
 }
 
 /// A part of a label or taint key, or a label's value: at most 63, begins and ends with a letter or digit.
@@ -121,10 +123,10 @@ mod tests {
         for bad in ["cabin", "cabin:", "cabin:0", "cabin:65536", "cabin:+1", "2001:db8::1:51820", "[cabin]:1", ":1"] {
             assert_eq!(host_port(bad), None, "{bad}");
         }
-        for good in ["bastion", "pi@bastion", "pi@bastion:2222", "pi@[2001:db8::1]:22"] {
+        for good in ["bastion", "pi@bastion", "pi@bastion:2222", "pi@[2001:db8::1]:22", "outer,pi@inner:2222"] {
             assert!(is_jump(good), "{good}");
         }
-        for bad in ["-x", "a b", "@bastion", "pi@", "pi@bastion:x"] {
+        for bad in ["-x", "a b", "@bastion", "pi@", "pi@bastion:x", "bastion,", "a, b"] {
             assert!(!is_jump(bad), "{bad}");
         }
     }

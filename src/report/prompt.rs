@@ -39,7 +39,9 @@ impl Reporter {
             self.ask("sudo password on the machines: ".into());
         }
         let read = move || if typed { console::Term::stderr().read_secure_line() } else { read_line() };
-        let line = blocking(read).await?;
+        let line = blocking(read).await;
+        self.asked();
+        let line = line?;
         let password = line.trim_end_matches(['\r', '\n']).to_owned();
         if password.is_empty() {
             return Err(Failure::new(exit::USAGE, "no sudo password was given"));
@@ -47,9 +49,24 @@ impl Reporter {
         Ok(SecretString::from(password))
     }
 
+    /// Puts questions whose answers are typed unseen; `None` where there is no terminal, or nothing was typed. It blocks.
+    /// It outlives the reporter, and asks nobody then: what a connection keeps must not keep the reporter from closing.
+    pub fn asker(&self) -> impl Fn(&str) -> Option<SecretString> + Send + Sync + 'static {
+        let weak = self.downgrade();
+        move |question| {
+            let reporter = weak().filter(|_| std::io::stdin().is_terminal())?;
+            reporter.ask(format!("{question}: "));
+            let line = console::Term::stderr().read_secure_line();
+            reporter.asked();
+            line.ok().map(|line| line.trim_end_matches(['\r', '\n']).to_owned()).filter(|line| !line.is_empty()).map(SecretString::from)
+        }
+    }
+
     async fn question(&self, question: String) -> Result<String> {
         self.ask(question);
-        blocking(read_line).await
+        let answer = blocking(read_line).await;
+        self.asked();
+        answer
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) enum Message {
     Data(String),
     /// To stderr.
     Talk(String),
+    /// Somebody is typing: events wait until the answer was given.
+    Hold(bool),
     /// Bars away; answered with what was counted so far, once all before it was written.
     Settle(Sender<Tally>),
     Close,
@@ -56,6 +58,12 @@ impl Reporter {
         let (queue, inbox) = mpsc::channel();
         let thread = Some(std::thread::spawn(move || listen(&inbox, face, output)));
         Self(Arc::new(Shared { options, started: Instant::now(), queue, thread, told: AtomicBool::new(false) }))
+    }
+
+    /// Finds this reporter for as long as it lives.
+    pub(super) fn downgrade(&self) -> impl Fn() -> Option<Self> + Send + Sync + 'static {
+        let weak = Arc::downgrade(&self.0);
+        move || weak.upgrade().map(Self)
     }
 
     /// What was asked for.
@@ -175,10 +183,16 @@ impl Reporter {
         failure.exit_code()
     }
 
-    /// Asks on stderr, after everything that was said before.
+    /// Asks on stderr, after everything that was said before. What happens meanwhile is shown after [`Self::asked`].
     pub(super) fn ask(&self, question: String) {
         self.settle();
         self.0.queue.send(Message::Talk(question)).ok();
+        self.0.queue.send(Message::Hold(true)).ok();
+    }
+
+    /// The answer was given.
+    pub(super) fn asked(&self) {
+        self.0.queue.send(Message::Hold(false)).ok();
     }
 
     /// Bars away, all before this written; what was counted so far.
@@ -201,15 +215,23 @@ impl Drop for Shared {
 /// The thread: one message after the other; between them the bars' seconds go on.
 fn listen(inbox: &Receiver<Message>, mut face: Face, mut output: Output) {
     let mut tally = Tally::default();
+    let mut held: Option<Vec<Event>> = None;
     loop {
-        let message = match face.tick() {
+        let message = match face.tick().filter(|_| held.is_none()) {
             Some(interval) => inbox.recv_timeout(interval),
             None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match message {
             Ok(Message::Event(event)) => {
                 tally.hear(&event);
-                face.hear(&event, &tally, &mut output);
+                match &mut held {
+                    Some(held) => held.push(event),
+                    None => face.hear(&event, &tally, &mut output),
+                }
+            }
+            Ok(Message::Hold(true)) => held = held.or_else(|| Some(Vec::new())),
+            Ok(Message::Hold(false)) => {
+                held.take().into_iter().flatten().for_each(|event| face.hear(&event, &tally, &mut output));
             }
             Ok(Message::Titles(titles)) => tally.titles = titles,
             Ok(Message::Data(text)) => output.data(&text),

@@ -1,6 +1,7 @@
 //! A node over SSH: the long-lived root shell on the main connection, and what has a connection of its own.
 
-use super::link::{Dialer, Link};
+use super::dial::Dialer;
+use super::link::Link;
 use super::lock::{self, Holding};
 use super::remote::{Connection, Remote, Stream};
 use super::shell::{self, Shell};

@@ -53,6 +53,15 @@ impl Known {
         }
     }
 
+    /// Reads what one of ssh's own files says besides. Those are not ours: one that cannot be read says nothing.
+    pub(super) fn also(&mut self, file: &Path, host: &str, port: u16) {
+        let Ok(text) = std::fs::read_to_string(file) else { return };
+        let more = Self::parse(&text, &file.display().to_string(), host, port);
+        self.keys.extend(more.keys);
+        self.revoked.extend(more.revoked);
+        self.unreadable.extend(more.unreadable);
+    }
+
     fn parse(text: &str, file: &str, host: &str, port: u16) -> Self {
         let name = name_of(host, port);
         let mut known = Self::default();

@@ -2,7 +2,8 @@
 //! as it hears from us. Every script that is sent while the lock is ours names us, and the node runs it only
 //! if the lock still says so: a laptop that slept through a night does no harm when it wakes up.
 
-use super::link::{Dialer, Link};
+use super::dial::Dialer;
+use super::link::Link;
 use super::pipe::{Pipe, Receiver, Sender};
 use super::{RemoteError, node, root};
 use bytes::Bytes;

@@ -1,16 +1,21 @@
 //! One channel a host: the trait [`Remote`], its russh implementation, and a scripted fake for tests.
 
 mod config;
+mod dial;
+mod door;
 mod failure;
 mod fake;
 mod host;
 mod hostkeys;
+mod keyring;
 mod keys;
 mod link;
 mod local;
 mod lock;
+mod login;
 mod node;
 mod pipe;
+mod proxy;
 mod remote;
 mod root;
 mod shell;
@@ -18,8 +23,10 @@ mod spec;
 mod traffic;
 mod upload;
 
+pub use door::Doors;
 pub use fake::{Asked, Fake};
 pub use host::connect;
+pub use keyring::KeyRing;
 pub use local::LocalShell;
 pub use remote::{Connection, Counters, Line, Remote, RemoteError, Reply, Stream};
 pub use spec::{Ask, ConnectSpec, Recorded};

@@ -1,6 +1,7 @@
 //! From a login to a program that runs as root: directly, by sudo (with a password if it must be), or by doas.
 
-use super::link::{Dialer, Link};
+use super::dial::Dialer;
+use super::link::Link;
 use super::pipe::Pipe;
 use super::{Ask, RemoteError, node};
 use bytes::BytesMut;

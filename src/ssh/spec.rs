@@ -1,5 +1,7 @@
 //! What it takes to connect to one node, and who is asked for passwords.
 
+use super::door::Doors;
+use super::keyring::KeyRing;
 use crate::cluster::SshTarget;
 use crate::secrets::SecretText;
 use std::collections::BTreeMap;
@@ -21,12 +23,18 @@ pub struct ConnectSpec {
     pub known_hosts: PathBuf,
     /// Whether the key of a host that was never seen may be recorded.
     pub accept_new: bool,
+    /// Fingerprints that may be recorded even so: somebody looked at them.
+    pub accepted: Vec<String>,
     /// Asked for the password that sudo wants; [`Ask::nobody`] when none was announced.
     pub sudo_password: Ask,
-    /// Asked for the passphrase of an encrypted key file.
-    pub passphrase: Ask,
+    /// Opens encrypted key files; one for all hosts of a run, so that each passphrase is asked for once.
+    pub keyring: KeyRing,
+    /// Who may knock at which address just now; one for all hosts of a run.
+    pub doors: Doors,
     /// The socket of the ssh-agent, if there is one.
     pub agent: Option<PathBuf>,
+    /// OpenSSH's configuration to ask, where the target says so, in place of the user's and the system's.
+    pub ssh_config: Option<PathBuf>,
     /// Told about a key that was recorded at first contact: host and fingerprint.
     pub recorded: Recorded,
     /// How long one host may take to answer and shake hands.
@@ -43,9 +51,12 @@ impl ConnectSpec {
             target,
             known_hosts: known_hosts.into(),
             accept_new: false,
+            accepted: Vec::new(),
             sudo_password: Ask::nobody(),
-            passphrase: Ask::nobody(),
+            keyring: KeyRing::default(),
+            doors: Doors::default(),
             agent: std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).map(PathBuf::from),
+            ssh_config: None,
             recorded: Arc::new(|_, _| ()),
             timeout: Duration::from_secs(10),
         }

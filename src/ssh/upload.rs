@@ -1,6 +1,7 @@
 //! Large files to a node, over a connection of their own, as fast as the wire takes them.
 
-use super::link::{Dialer, Link};
+use super::dial::Dialer;
+use super::link::Link;
 use super::pipe::{Pipe, Receiver, Sender};
 use super::{RemoteError, node, root};
 use bytes::{Bytes, BytesMut};

@@ -9,10 +9,10 @@ use crate::facts::{self, Facts};
 use crate::kube::Api;
 use crate::report::Reporter;
 use crate::secrets::SecretText;
-use crate::ssh::{self, Ask, ConnectSpec, Connection, RemoteError};
+use crate::ssh::{self, Ask, ConnectSpec, Connection, Doors, KeyRing, RemoteError};
 use futures::future::{join_all, try_join_all};
-use secrecy::ExposeSecret as _;
-use std::collections::BTreeMap;
+use secrecy::{ExposeSecret as _, SecretString};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 /// Open sessions and what is true at their other ends.
@@ -30,10 +30,10 @@ pub(super) struct Fleet {
 /// Nodes that do not answer are *offline*; every other trouble (a key, sudo, a changed host key) is told for all
 /// nodes together and ends the verb before anything was touched.
 pub(super) async fn open(world: &World, global: &Global, out: &Reporter) -> Result<Fleet> {
-    let password = sudo_password(global, out).await?;
     let nodes = limited(world, global)?;
-    let mut asks = join_all(nodes.iter().map(|node| ask(world, node, global.accept_new, &password, out))).await;
-    first_contacts(world, &nodes, &mut asks, &password, out).await?;
+    let mut access = Access::of(global, out).await?;
+    let mut asks = join_all(nodes.iter().map(|node| ask(world, node, &access, out))).await;
+    first_contacts(world, &nodes, &mut asks, &mut access, out).await?;
     let mut fleet = Fleet { hosts: BTreeMap::new(), facts: BTreeMap::new(), offline: Vec::new(), api: OnceLock::new() };
     let mut failures = Vec::new();
     for (node, answer) in nodes.iter().zip(asks) {
@@ -109,22 +109,46 @@ fn limited<'a>(world: &'a World, global: &Global) -> Result<Vec<&'a Node>> {
     Ok(world.cluster.nodes.iter().filter(|n| global.limit.is_empty() || global.limit.contains(&n.name)).collect())
 }
 
-async fn sudo_password(global: &Global, out: &Reporter) -> Result<Ask> {
-    if !global.ask_sudo_password {
-        return Ok(Ask::nobody());
+/// What all connections of a run have in common: who is asked for passwords, and what was agreed to.
+struct Access {
+    sudo_password: Ask,
+    keyring: KeyRing,
+    doors: Doors,
+    accept_new: bool,
+    /// Host keys that the operator looked at.
+    accepted: Vec<String>,
+}
+
+impl Access {
+    async fn of(global: &Global, out: &Reporter) -> Result<Self> {
+        let secret = |answer: SecretString| SecretText::new(answer.expose_secret().to_owned());
+        let sudo_password = if global.ask_sudo_password {
+            let password = secret(out.sudo_password().await?);
+            Ask::new(move |_| Some(password.clone()))
+        } else {
+            Ask::nobody()
+        };
+        let asker = out.asker();
+        let keyring = KeyRing::new(Ask::new(move |question| asker(question).map(secret)));
+        Ok(Self { sudo_password, keyring, doors: Doors::default(), accept_new: global.accept_new, accepted: Vec::new() })
     }
-    let password = SecretText::new(out.sudo_password().await?.expose_secret().to_owned());
-    Ok(Ask::new(move |_| Some(password.clone())))
 }
 
 /// Hosts that were never seen: their keys are shown, and recorded where the operator says so. Without a terminal
-/// nobody is asked and the refusal stands.
-async fn first_contacts(world: &World, nodes: &[&Node], asks: &mut [Answer], password: &Ask, out: &Reporter) -> Result<()> {
+/// nobody is asked and the refusal stands. Behind a jump host that was accepted may be another that is new.
+async fn first_contacts(world: &World, nodes: &[&Node], asks: &mut [Answer], access: &mut Access, out: &Reporter) -> Result<()> {
+    let mut declined = BTreeSet::new();
     for (node, answer) in nodes.iter().zip(asks) {
-        let Err(Trouble::Remote(RemoteError::HostKeyUnknown { target, shown })) = answer else { continue };
-        let question = format!("{}: {target} was never seen before and shows the host key {shown}. Is that its key?", node.name);
-        if out.yes_or_no(&question).await? == Some(true) {
-            *answer = ask(world, node, true, password, out).await;
+        while let Err(Trouble::Remote(RemoteError::HostKeyUnknown { target, shown })) = answer {
+            if !access.accepted.contains(shown) {
+                let question = format!("{}: {target} was never seen before and shows the host key {shown}. Is that its key?", node.name);
+                if declined.contains(shown) || out.yes_or_no(&question).await? != Some(true) {
+                    declined.insert(shown.clone());
+                    break;
+                }
+                access.accepted.push(shown.clone());
+            }
+            *answer = ask(world, node, access, out).await;
         }
     }
     Ok(())
@@ -132,12 +156,15 @@ async fn first_contacts(world: &World, nodes: &[&Node], asks: &mut [Answer], pas
 
 type Answer = Result<(Connection, Facts), Trouble>;
 
-async fn ask(world: &World, node: &Node, accept_new: bool, password: &Ask, out: &Reporter) -> Answer {
+async fn ask(world: &World, node: &Node, access: &Access, out: &Reporter) -> Answer {
     let sink = out.sink();
     sink.tell(EventKind::Connecting { node: node.name.clone(), target: node.ssh.address.clone() });
     let mut spec = ConnectSpec::new(&node.name, node.ssh.clone(), world.known_hosts());
-    spec.accept_new = accept_new;
-    spec.sudo_password = password.clone();
+    spec.accept_new = access.accept_new;
+    spec.accepted.clone_from(&access.accepted);
+    spec.sudo_password = access.sudo_password.clone();
+    spec.keyring = access.keyring.clone();
+    spec.doors = access.doors.clone();
     let (told, name) = (sink.clone(), node.name.clone());
     spec.recorded = Arc::new(move |_, fingerprint| {
         told.tell(EventKind::HostKeyRecorded { node: name.clone(), fingerprint: fingerprint.to_owned() });

@@ -4,5 +4,7 @@
 
 mod login;
 mod measure;
+mod people;
+mod roads;
 mod server;
 mod work;

@@ -25,12 +25,15 @@ pub(super) fn login(raw: &raw::Login, sink: &mut Sink) -> Login {
         sink.error(&at.span(), format!("`{}` is not a jump host", at.get_ref()))
             .help("[user@]host[:port], as in \"pi@bastion.example.net\"");
     }
+    let ssh_config = raw.ssh_config.as_ref().is_some_and(|c| *c.get_ref());
+    // Where ssh's configuration is asked, it knows the user as well.
+    let usual = if ssh_config { "" } else { "root" };
     Login {
-        user: user(raw.user.as_ref(), sink).unwrap_or_else(|| "root".to_owned()),
+        user: user(raw.user.as_ref(), sink).unwrap_or_else(|| usual.to_owned()),
         identity: identity(raw.identity.as_ref(), sink),
         port: raw.port.as_ref().map_or(22, |p| *p.get_ref()),
         jump: raw.jump.as_ref().map(|j| j.get_ref().clone()),
-        ssh_config: raw.ssh_config.as_ref().is_some_and(|c| *c.get_ref()),
+        ssh_config,
     }
 }
 
