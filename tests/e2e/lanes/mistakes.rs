@@ -53,15 +53,20 @@ impl Desk<'_> {
     /// One mistake: what it says, and that every machine is as it was.
     fn mistake(&self, what: &str, inventory: &str, due: &Due) {
         self.scene.check(what, || {
-            let before = Trees::of(self.lab, &NODES)?;
+            let before = self.trees()?;
             self.homectl.write_inventory(inventory)?;
             let ran = self.homectl.run("apply", &["--yes"])?.with(due.code)?;
             for word in due.says {
                 ensure(ran.err.contains(word), || format!("'{word}' is not said: {}", ran.seen()))?;
             }
             ensure(ran.err.contains("help:"), || format!("no remedy: {}", ran.seen()))?;
-            Trees::of(self.lab, &NODES)?.same_as(&before)
+            same(&before, &self.trees()?)
         });
+    }
+
+    /// Everything that a write would change, and everything that a person would call a trace.
+    fn trees(&self) -> Result<[Trees; 2]> {
+        Ok([Trees::of(self.lab, &NODES)?, Trees::of_machines(self.lab, &NODES)?])
     }
 
     /// What is wrong at the operator's desk.
@@ -103,14 +108,14 @@ impl Desk<'_> {
                 lock.lines().map(|line| if line.contains("sha256") { turned(line) } else { line.to_owned() }).collect();
             ensure(wrong.join("\n") != lock.trim_end(), || format!("no sums in the lock: {lock}"))?;
             write(&path, &(wrong.join("\n") + "\n"))?;
-            let before = Trees::of(self.lab, &NODES)?;
+            let before = self.trees()?;
             let ran = self.homectl.run("apply", &["--yes"])?;
-            let after = Trees::of(self.lab, &NODES)?;
+            let after = self.trees()?;
             let kept = std::fs::rename(&path, path.with_extension("lock.wrong"));
             let ran = ran.with(1)?;
             ensure(ran.err.contains("sha256") && ran.err.contains("help:"), || ran.seen())?;
             kept.map_err(|error| error.to_string())?;
-            after.same_as(&before)
+            same(&before, &after)
         });
     }
 
@@ -177,6 +182,10 @@ impl Desk<'_> {
         self.mistake(what, inventory, &Due { code, says: &says });
         self.scene.check(&format!("{what}: taken away"), || self.lab.sh("attic", weed).map(drop));
     }
+}
+
+fn same(before: &[Trees; 2], after: &[Trees; 2]) -> Result {
+    before.iter().zip(after).try_for_each(|(before, after)| after.same_as(before))
 }
 
 /// A line with the first digit of its sum changed.
