@@ -48,6 +48,8 @@ pub enum Verb {
     Plan(Plan),
     /// Make the machines what the inventory says
     Apply(Apply),
+    /// Write every file that each node would get, for review; asks no machine
+    Render(Render),
     /// Show what is true now: nodes, certificates, overlay, etcd
     Status(Target),
     /// Print a kubeconfig for the cluster
@@ -104,6 +106,19 @@ pub struct Plan {
     /// `github`: annotations on the lines of the inventory instead of the plan
     #[arg(long, value_enum, value_name = "FORM", conflicts_with_all = ["json", "events"])]
     pub format: Option<Annotations>,
+}
+
+/// `homectl render`.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+Example:
+  homectl render --out rendered && git diff --stat rendered    what a change of the inventory comes to")]
+pub struct Render {
+    #[command(flatten)]
+    pub target: Target,
+    /// Write to this folder: new, empty, or written by an earlier run
+    #[arg(long, short, value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 /// Whose annotations.

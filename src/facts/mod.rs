@@ -1,6 +1,7 @@
 //! What is true of a host, asked in one read-only script before anything is planned.
 
 mod ask;
+mod assumed;
 mod model;
 mod parse;
 

@@ -4,7 +4,7 @@ use super::model::{Item, Plan, PlannedStep};
 use super::{footing, graph, policy};
 use crate::error::Result;
 use crate::steps::{Lane, Mode, Step, StepId};
-use crate::want::{Impact, Seen, Verdict, Want};
+use crate::want::{Act, Impact, Run, Seen, Sh, Verdict, Want};
 use std::collections::BTreeMap;
 
 /// What was seen, one observation a want, by step.
@@ -17,58 +17,109 @@ pub type Observed = BTreeMap<StepId, Vec<Seen>>;
 /// # Errors
 /// A bug in the steps: two of one name, or a cycle.
 pub fn diff(cluster: &str, mode: Mode, steps: Vec<Step>, observed: &Observed) -> Result<Plan> {
-    let mut planned: Vec<PlannedStep> = steps.into_iter().map(|step| judge(step, observed)).collect();
-    tell_units(&mut planned, observed);
-    found(&mut planned, observed);
-    policy::one_at_a_time(&mut planned);
-    let steps = graph::order(planned)?;
-    Ok(Plan { cluster: cluster.to_owned(), mode, steps, offline: Vec::new(), warnings: Vec::new() })
+    let mut draft = Draft::default();
+    draft.add(steps, observed);
+    draft.finish(cluster, mode)
 }
 
-fn judge(step: Step, observed: &Observed) -> PlannedStep {
+/// A plan in the making, lane by lane.
+#[derive(Debug, Default)]
+pub struct Draft {
+    steps: Vec<PlannedStep>,
+    /// Whether it is to be looked at only: what would run is let go at once, a thousand machines' scripts are large.
+    only_shown: bool,
+    /// Whether the lines of what is new are let go, too.
+    in_short: bool,
+}
+
+impl Draft {
+    /// One that nothing can run; `in_short`, of what is new it knows how many lines it has and not which.
+    #[must_use]
+    pub fn only_shown(in_short: bool) -> Self {
+        Self { only_shown: true, in_short, ..Self::default() }
+    }
+
+    /// Judges the steps of one lane or more; a lane's come all at once, since its units hear of its changes.
+    pub fn add(&mut self, steps: Vec<Step>, observed: &Observed) {
+        let mut judged: Vec<Judged> = steps.into_iter().map(|step| judge(step, observed)).collect();
+        tell_units(&mut judged, observed);
+        found(&mut judged, observed);
+        self.steps.extend(judged.into_iter().map(|j| if self.only_shown { j.shown(self.in_short) } else { j.step }));
+    }
+
+    /// The plan of all that was added.
+    ///
+    /// # Errors
+    /// As [`diff`].
+    pub fn finish(mut self, cluster: &str, mode: Mode) -> Result<Plan> {
+        policy::one_at_a_time(&mut self.steps);
+        let steps = graph::order(self.steps)?;
+        Ok(Plan { cluster: cluster.to_owned(), mode, steps, offline: Vec::new(), warnings: Vec::new() })
+    }
+}
+
+/// A step with its verdicts, and the wants that they are on.
+struct Judged {
+    step: PlannedStep,
+    wants: Vec<Want>,
+}
+
+impl Judged {
+    /// Without what would run.
+    fn shown(mut self, in_short: bool) -> PlannedStep {
+        for item in &mut self.step.items {
+            if let Verdict::Change(change) | Verdict::Deferred { change, .. } = &mut item.verdict {
+                if in_short && change.act != Act::Update {
+                    change.lines.forget();
+                }
+                change.run = Run::Script(Sh::new("echo 'this plan is only to be looked at'; exit 1"));
+            }
+        }
+        self.step
+    }
+}
+
+fn judge(step: Step, observed: &Observed) -> Judged {
     let unseen = Seen::Unknown("it was not looked at".into());
     let seen = observed.get(&step.id);
-    let items = step
-        .wants
-        .into_iter()
-        .enumerate()
-        .map(|(i, want)| {
-            let verdict = want.diff(seen.and_then(|s| s.get(i)).unwrap_or(&unseen));
-            Item { addr: want.addr(), want, verdict, seen: String::new() }
-        })
-        .collect();
-    PlannedStep { id: step.id, title: step.title, after: step.after, items, ready: step.ready, rolling: step.rolling }
+    let verdict = |(i, want): (usize, &Want)| {
+        let verdict = want.diff(seen.and_then(|s| s.get(i)).unwrap_or(&unseen));
+        Item { addr: want.addr(), verdict, seen: String::new() }
+    };
+    let items = step.wants.iter().enumerate().map(verdict).collect();
+    let planned = PlannedStep { id: step.id, title: step.title, after: step.after, items, ready: step.ready, rolling: step.rolling };
+    Judged { step: planned, wants: step.wants }
 }
 
 /// A unit that runs already restarts (or reloads) when something it reads changes; the reasons stand in the plan.
-fn tell_units(steps: &mut [PlannedStep], observed: &Observed) {
+fn tell_units(judged: &mut [Judged], observed: &Observed) {
     let mut because: BTreeMap<(Lane, String), (Vec<String>, bool)> = BTreeMap::new();
-    for step in steps.iter() {
-        for item in step.items.iter().filter(|i| matches!(i.verdict, Verdict::Change(_))) {
-            for notify in item.want.notifies() {
+    for Judged { step, wants } in judged.iter() {
+        for (item, want) in step.items.iter().zip(wants).filter(|(i, _)| matches!(i.verdict, Verdict::Change(_))) {
+            for notify in want.notifies() {
                 let entry = because.entry((step.id.lane.clone(), notify.unit.clone())).or_insert((Vec::new(), true));
                 entry.0.push(item.addr.clone());
                 entry.1 &= notify.reload;
             }
         }
     }
-    for step in steps.iter_mut() {
+    for Judged { step, wants } in judged.iter_mut() {
         let seen = observed.get(&step.id);
-        for (i, item) in step.items.iter_mut().enumerate() {
-            let Want::Unit(unit) = &mut item.want else { continue };
+        for (i, (item, want)) in step.items.iter_mut().zip(wants).enumerate() {
+            let Want::Unit(unit) = want else { continue };
             let Some((reasons, reload)) = because.get(&(step.id.lane.clone(), unit.name.clone())) else { continue };
             unit.because.clone_from(reasons);
             unit.reload = *reload;
             if let Some(seen) = seen.and_then(|s| s.get(i)) {
-                item.verdict = item.want.diff(seen);
+                item.verdict = want.diff(seen);
             }
         }
     }
 }
 
 /// Notes what each verdict rests on, where something is to be done.
-fn found(steps: &mut [PlannedStep], observed: &Observed) {
-    for step in steps {
+fn found(judged: &mut [Judged], observed: &Observed) {
+    for Judged { step, .. } in judged {
         let Some(seen) = observed.get(&step.id) else { continue };
         for (item, seen) in step.items.iter_mut().zip(seen).filter(|(i, _)| !matches!(i.verdict, Verdict::Settled(_))) {
             item.seen = footing::seen(seen, &item.verdict);

@@ -11,32 +11,40 @@ use std::collections::{BTreeMap, BTreeSet};
 /// # Errors
 /// A bug: two steps of one name, or a cycle, with the steps in it.
 pub(super) fn order(mut steps: Vec<PlannedStep>) -> Result<Vec<PlannedStep>> {
-    let ids: Vec<StepId> = steps.iter().map(|s| s.id.clone()).collect();
-    let known: BTreeSet<&StepId> = ids.iter().collect();
-    if known.len() != ids.len() {
+    let places: BTreeMap<StepId, usize> = steps.iter().enumerate().map(|(i, s)| (s.id.clone(), i)).collect();
+    if places.len() != steps.len() {
         return Err(Failure::bug("two steps have the same name"));
     }
-    let mut needs: BTreeMap<StepId, BTreeSet<StepId>> = BTreeMap::new();
-    let mut last: BTreeMap<Lane, StepId> = BTreeMap::new();
-    for step in &mut steps {
-        step.after.retain(|id| known.contains(id));
-        let mut edges: BTreeSet<StepId> = step.after.iter().cloned().collect();
-        edges.extend(last.insert(step.id.lane.clone(), step.id.clone()));
-        needs.insert(step.id.clone(), edges);
+    let mut waits = vec![0_usize; steps.len()];
+    let mut waited: Vec<Vec<usize>> = vec![Vec::new(); steps.len()];
+    let mut last: BTreeMap<Lane, usize> = BTreeMap::new();
+    for (i, step) in steps.iter_mut().enumerate() {
+        step.after.retain(|id| places.contains_key(id));
+        let mut edges: BTreeSet<usize> = step.after.iter().map(|id| places[id]).collect();
+        edges.extend(last.insert(step.id.lane.clone(), i));
+        waits[i] = edges.len();
+        for before in edges {
+            waited[before].push(i);
+        }
     }
-    let mut done: BTreeSet<StepId> = BTreeSet::new();
-    let mut out = Vec::with_capacity(steps.len());
-    let mut left = steps;
-    while !left.is_empty() {
-        let Some(next) = left.iter().position(|s| needs[&s.id].is_subset(&done)) else {
-            let names: Vec<String> = left.iter().map(|s| s.id.to_string()).collect();
-            return Err(Failure::bug(format!("steps wait for each other: {}", names.join(", "))));
-        };
-        let step = left.remove(next);
-        done.insert(step.id.clone());
-        out.push(step);
+    // Of those that may come next, the first as given.
+    let mut free: BTreeSet<usize> = (0..steps.len()).filter(|i| waits[*i] == 0).collect();
+    let mut left: Vec<Option<PlannedStep>> = steps.into_iter().map(Some).collect();
+    let mut out = Vec::with_capacity(left.len());
+    while let Some(next) = free.pop_first() {
+        out.extend(left[next].take());
+        for &later in &waited[next] {
+            waits[later] -= 1;
+            if waits[later] == 0 {
+                free.insert(later);
+            }
+        }
     }
-    Ok(out)
+    if out.len() == left.len() {
+        return Ok(out);
+    }
+    let names: Vec<String> = left.iter().flatten().map(|s| s.id.to_string()).collect();
+    Err(Failure::bug(format!("steps wait for each other: {}", names.join(", "))))
 }
 
 #[cfg(test)]

@@ -7,6 +7,6 @@ mod graph;
 mod model;
 mod policy;
 
-pub use diff::{Observed, diff};
+pub use diff::{Draft, Observed, diff};
 pub use footing::{Footing, Footings, moved};
 pub use model::{Counts, Item, Plan, PlannedStep};

@@ -1,7 +1,7 @@
 //! The plan as a value.
 
 use crate::steps::{Mode, Ready, StepId};
-use crate::want::{Act, Verdict, Want};
+use crate::want::{Act, Verdict};
 
 /// Everything a run would do, in an order that respects every edge.
 #[derive(Debug, Clone)]
@@ -34,7 +34,6 @@ pub struct PlannedStep {
 #[derive(Debug, Clone)]
 pub struct Item {
     pub addr: String,
-    pub want: Want,
     pub verdict: Verdict,
     /// Digest of what was seen; empty where nothing is to be done.
     pub seen: String,

@@ -25,15 +25,14 @@ pub(super) fn one_at_a_time(steps: &mut [PlannedStep]) {
 mod tests {
     use super::*;
     use crate::plan::Item;
-    use crate::want::{Act, Change, Impact, Unit, Verdict, Want};
+    use crate::want::{Act, Change, Impact, Verdict};
 
     fn step(node: &str, verdict: Verdict) -> PlannedStep {
-        let want = Want::Unit(Unit::running("etcd.service"));
         PlannedStep {
             id: StepId::node(node, "etcd"),
             title: "etcd".into(),
             after: Vec::new(),
-            items: vec![Item { addr: want.addr(), want, verdict, seen: String::new() }],
+            items: vec![Item { addr: "unit:etcd.service".into(), verdict, seen: String::new() }],
             ready: None,
             rolling: Some("etcd"),
         }

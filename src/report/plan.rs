@@ -3,7 +3,7 @@
 use super::style::{Paint, clean, count, table};
 use crate::plan::{Counts, Item, Plan, PlannedStep};
 use crate::steps::{Lane, Mode};
-use crate::want::{Act, Change, Impact, Verdict};
+use crate::want::{Act, Change, Impact, Lines, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The plan for people. `verbose` adds what is settled and why, and every line of what is new.
@@ -186,7 +186,7 @@ impl Page {
         let text = format!("{sign} {addr:width$}  {}{size}{deferred}{}", clean(&change.why), impact(&change.impact));
         self.line(4, text.trim_end());
         if open {
-            for line in &change.lines {
+            for line in change.lines.iter() {
                 let line = self.diff_line(line);
                 self.line(10, &line);
             }
@@ -240,10 +240,8 @@ impl Page {
 }
 
 /// How much is not shown: lines added or removed of a diff, or all lines. A single remark is not worth a word.
-fn size(lines: &[String]) -> String {
-    let header = |l: &str| l.starts_with("+++") || l.starts_with("---");
-    let moved = lines.iter().filter(|l| (l.starts_with('+') || l.starts_with('-')) && !header(l)).count();
-    match (moved, lines.len()) {
+fn size(lines: &Lines) -> String {
+    match lines.size() {
         (0, 0 | 1) => String::new(),
         (0, all) => format!(" ({})", count(all, "line")),
         (moved, _) => format!(" ({})", count(moved, "line")),

@@ -5,6 +5,7 @@ mod crypt;
 mod identity;
 mod make;
 mod model;
+mod placeholder;
 mod prepare;
 mod store;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! One file a verb: what each command does, from arguments to exit code.
 
 mod apply;
+mod assumed;
 mod execute;
 mod fleet;
 mod init;
@@ -10,6 +11,7 @@ mod look;
 mod plan_file;
 mod planning;
 mod preflight;
+mod render;
 mod reset;
 mod shell;
 mod status;
@@ -34,6 +36,7 @@ pub async fn run(cli: &Cli, out: &Reporter) -> Result<u8> {
         Verb::Lock(args) => lock::run(args, global, out).await,
         Verb::Plan(args) => Box::pin(planning::run(args, global, out)).await,
         Verb::Apply(args) => Box::pin(apply::run(args, global, out)).await,
+        Verb::Render(args) => render::run(args, global, out).await,
         Verb::Status(args) => Box::pin(status::run(args, global, out)).await,
         Verb::Kubeconfig(args) => kubeconfig::run(args, global, out).await,
         Verb::Reset(args) => Box::pin(reset::run(args, global, out)).await,

@@ -3,7 +3,7 @@
 use super::fleet::{self, Fleet};
 use super::plan_file::PlanFile;
 use super::world::World;
-use super::{look, preflight, tap};
+use super::{assumed, look, preflight, tap};
 use crate::addons::{self, Survey};
 use crate::cli::{Global, Plan as Args};
 use crate::error::{Failure, Result, exit};
@@ -15,6 +15,9 @@ use crate::want::{Seen, Want};
 
 /// `homectl plan`.
 pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<u8> {
+    if args.offline {
+        return offline(args, global, out).await;
+    }
     let world = World::open(&args.target.inventory, global, out).await?;
     let fleet = fleet::open(&world, global, out).await?;
     let plan = make(&world, &fleet, Mode::Present, global, out).await?;
@@ -32,6 +35,15 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<
         return Ok(exit::CHANGES);
     }
     Ok(if plan.offline.is_empty() { exit::OK } else { exit::OFFLINE })
+}
+
+/// The plan for machines that nobody asked.
+async fn offline(args: &Args, global: &Global, out: &Reporter) -> Result<u8> {
+    let in_short = !(global.verbose || global.json || global.events);
+    let (cluster, names) = assumed::cluster(&args.target.inventory, global, out).await?;
+    let plan = assumed::plan(&cluster, &names, jiff::Timestamp::now().as_second(), in_short)?;
+    out.show_plan(&plan);
+    Ok(if args.exit_code && plan.counts().changes() > 0 { exit::CHANGES } else { exit::OK })
 }
 
 /// The plan of this world as the machines are now.

@@ -58,6 +58,56 @@ pub enum Run {
     Api(Box<Object>, bool),
 }
 
+/// Lines of text, kept as one: a plan has many.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lines {
+    text: String,
+    /// How many of them add or remove something.
+    moved: usize,
+    all: usize,
+}
+
+impl Lines {
+    /// Each without its end.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.text.strip_suffix('\n').into_iter().flat_map(|text| text.split('\n'))
+    }
+
+    /// All of them with `between` in between.
+    #[must_use]
+    pub fn join(&self, between: &str) -> String {
+        self.iter().collect::<Vec<_>>().join(between)
+    }
+
+    /// Lines added or removed (headers of a diff are neither), and all of them.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        (self.moved, self.all)
+    }
+
+    /// Lets go of the text where nobody is going to read it; its size stays.
+    pub fn forget(&mut self) {
+        self.text = String::new();
+    }
+}
+
+impl<T: AsRef<str>> From<Vec<T>> for Lines {
+    fn from(lines: Vec<T>) -> Self {
+        let header = |l: &str| l.starts_with("+++") || l.starts_with("---");
+        let is_moved = |l: &&T| (l.as_ref().starts_with('+') || l.as_ref().starts_with('-')) && !header(l.as_ref());
+        let (moved, all) = (lines.iter().filter(is_moved).count(), lines.len());
+        // A line that is two (a name with a newline in it, say) stays one.
+        let text = lines.iter().flat_map(|l| [l.as_ref().replace('\n', "\u{2424}"), "\n".to_owned()]).collect();
+        Self { text, moved, all }
+    }
+}
+
+impl Serialize for Lines {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
 /// One change: what the plan prints and what apply runs.
 #[derive(Debug, Clone)]
 pub struct Change {
@@ -65,7 +115,7 @@ pub struct Change {
     /// Why, in a few words: `mode 0644, wanted 0600`.
     pub why: String,
     /// Unified diff or list, without secrets; may be empty.
-    pub lines: Vec<String>,
+    pub lines: Lines,
     pub impact: Impact,
     pub run: Run,
 }
@@ -74,13 +124,13 @@ impl Change {
     /// A safe change by script.
     #[must_use]
     pub fn script(act: Act, why: impl Into<String>, script: impl Into<String>) -> Self {
-        Self { act, why: why.into(), lines: Vec::new(), impact: Impact::Safe, run: Run::Script(Sh::new(script)) }
+        Self { act, why: why.into(), lines: Lines::default(), impact: Impact::Safe, run: Run::Script(Sh::new(script)) }
     }
 
     /// With lines to show.
     #[must_use]
     pub fn lines(mut self, lines: Vec<String>) -> Self {
-        self.lines = lines;
+        self.lines = lines.into();
         self
     }
 

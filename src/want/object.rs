@@ -11,7 +11,7 @@ mod subset;
 mod taints;
 
 use super::file::unified;
-use super::{Act, Change, Impact, Run, Seen, Verdict, Want};
+use super::{Act, Change, Impact, Lines, Run, Seen, Verdict, Want};
 use serde_json::Value;
 use std::fmt;
 
@@ -67,6 +67,12 @@ impl Object {
     #[must_use]
     pub fn suspects(&self, live: &Value) -> bool {
         !self.differences(live).is_empty()
+    }
+
+    /// The manifest as YAML that may be shown: contents of Secrets as digests.
+    #[must_use]
+    pub fn yaml(&self) -> String {
+        show::yaml(&self.manifest)
     }
 
     /// Whether the API holds this object by somebody else's hand. What comes with the API, and a node's own object, are
@@ -165,7 +171,7 @@ impl Object {
     }
 
     fn change(&self, act: Act, why: &str) -> Change {
-        Change { act, why: why.into(), lines: Vec::new(), impact: Impact::Safe, run: Run::Api(Box::new(self.clone()), self.present) }
+        Change { act, why: why.into(), lines: Lines::default(), impact: Impact::Safe, run: Run::Api(Box::new(self.clone()), self.present) }
     }
 }
 

@@ -3,7 +3,7 @@
 //! A settled program costs one `stat`: size, inode and change time are compared with a stamp taken when the files
 //! were hashed on the node; anything off means hashing again.
 
-use super::{Act, Change, Impact, Run, Seen, Verdict, quote};
+use super::{Act, Change, Impact, Lines, Run, Seen, Verdict, quote};
 use crate::cluster::{Artifact, Component};
 
 /// Where programs lie on a node.
@@ -48,8 +48,11 @@ impl Program {
             Seen::Absent => (Act::Create, "not in the store".to_owned()),
             other => return Verdict::unseen(format!("unexpected observation {other:?}")),
         };
-        let lines =
-            vec![format!("{} {}", self.component, self.version), self.artifact.url.clone(), format!("sha256 {}", self.artifact.sha256)];
+        let lines = Lines::from(vec![
+            format!("{} {}", self.component, self.version),
+            self.artifact.url.clone(),
+            format!("sha256 {}", self.artifact.sha256),
+        ]);
         Verdict::Change(Change { act, why, lines, impact: Impact::Safe, run: Run::Install(self.clone()) })
     }
 }

@@ -52,7 +52,7 @@ impl Sysctl {
             Seen::Sysctl(v) => Verdict::Change(Change::script(Act::Update, format!("is {v}, wanted {}", self.value), write())),
             // The module that owns the key is not loaded yet: an earlier want loads it.
             Seen::Absent => Verdict::Deferred {
-                why: "the kernel does not know the key yet".into(),
+                why: "its value is not known yet".into(),
                 change: Change::script(Act::Update, format!("wanted {}", self.value), write()),
             },
             other => Verdict::unseen(format!("unexpected observation {other:?}")),

@@ -1,6 +1,6 @@
 //! The one enum over all kinds.
 
-use super::{Account, Dir, File, Guard, Leaf, Link, Module, Object, Packages, Program, Seen, Sysctl, Unit, Verdict};
+use super::{Account, Dir, File, Guard, GuardSeen, Leaf, Link, Module, Object, Packages, Program, Seen, Sysctl, Unit, UnitSeen, Verdict};
 
 /// One thing that should hold on one host (or, for [`Object`], in the API).
 #[derive(Debug, Clone)]
@@ -53,6 +53,25 @@ impl Want {
             return Verdict::unseen(why);
         }
         each!(self, w => w.diff(seen))
+    }
+
+    /// What a look at a machine that has nothing of ours would see, as far as it can be told without one.
+    #[must_use]
+    pub fn on_a_new_machine(&self) -> Seen {
+        match self {
+            Self::Guard(_) => Seen::Guard(GuardSeen { status: GuardSeen::DEFERRED, output: "no machine was asked".into() }),
+            Self::Object(_) => Seen::NoApi("no machine was asked".into()),
+            Self::Packages(_) => Seen::Packages(Vec::new()),
+            Self::Unit(_) => Seen::Unit(UnitSeen { load: "not-found".into(), active: "inactive".into(), ..UnitSeen::default() }),
+            Self::Account(_)
+            | Self::Dir(_)
+            | Self::File(_)
+            | Self::Leaf(_)
+            | Self::Link(_)
+            | Self::Module(_)
+            | Self::Program(_)
+            | Self::Sysctl(_) => Seen::Absent,
+        }
     }
 
     /// The same address, wanted gone; `None` where reset leaves it (packages, sysctl of the running kernel, …).

@@ -3,14 +3,14 @@
 use crate::exec::{Event, EventKind, Outcome};
 use crate::plan::{Item, Plan, PlannedStep};
 use crate::steps::{Mode, Ready, StepId};
-use crate::want::{Act, Change, Impact, Sysctl, Verdict, Want};
+use crate::want::{Act, Change, Impact, Verdict};
 
 /// Stands in every script; must stand in no output.
 pub(super) const CANARY: &str = "c4n4ry-s3cr3t";
 
 /// An item; the want behind it does not matter to renderers.
 pub(super) fn item(addr: &str, verdict: Verdict) -> Item {
-    Item { addr: addr.into(), want: Want::Sysctl(Sysctl::new("a.b", CANARY)), verdict, seen: String::new() }
+    Item { addr: addr.into(), verdict, seen: String::new() }
 }
 
 pub(super) fn change(act: Act, why: &str, lines: &[&str]) -> Change {

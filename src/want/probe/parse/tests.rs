@@ -75,7 +75,7 @@ fn guards_keep_status_and_evidence() {
     let seen = parse(&wants, &sh(&compile(&wants)));
     let verdicts: Vec<_> = wants.iter().zip(&seen).map(|(w, s)| w.diff(s)).collect();
     assert!(matches!(verdicts[0], Verdict::Settled(_)));
-    assert!(matches!(&verdicts[1], Verdict::Change(c) if c.lines == ["@end of it", "two"]));
+    assert!(matches!(&verdicts[1], Verdict::Change(c) if c.lines.join("|") == "@end of it|two"));
     assert!(matches!(&verdicts[2], Verdict::Deferred { why, .. } if why == "no wg"));
     assert!(matches!(&verdicts[3], Verdict::Blocked { .. }));
 }
