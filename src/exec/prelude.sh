@@ -24,7 +24,8 @@ relink() { # PATH TARGET
     sync "$d"
 }
 unit_fresh() { # systemd reads unit files again only where it must; a timer stands for its service too
-    case $(systemctl show -p NeedDaemonReload --value -- "$1" "${1%.*}.service") in *yes*) systemctl daemon-reload ;; esac
+    # What it has once said of a unit that was disabled it repeats until then.
+    case $(systemctl show -p NeedDaemonReload,UnitFileState --value -- "$1" "${1%.*}.service") in *yes* | *disabled*) systemctl daemon-reload ;; esac
 }
 unit_start() {
     systemctl enable --no-reload --quiet -- "$1"

@@ -112,16 +112,18 @@ impl Run<'_> {
         let mut tally = Tally::default();
         for step in steps {
             board.post(&step.id, Standing::Bad("was not begun: something on its machine is blocked".into()));
-            let blocked = step.blocked().map(|i| &i.verdict);
-            let outcome = if let Some(Verdict::Blocked { why, help }) = blocked {
+            let mut blocked =
+                step.all_blocked().filter_map(|i| if let Verdict::Blocked { why, help } = &i.verdict { Some((why, help)) } else { None });
+            let outcome = if let Some((why, help)) = blocked.next() {
+                let evidence: Vec<String> = blocked.map(|(why, _)| format!("also: {why}")).collect();
                 tally.failed.push(FailedStep {
                     lane: step.id.lane.clone(),
                     step: step.title.clone(),
                     what: format!("blocked: {why}"),
-                    evidence: Vec::new(),
+                    evidence: evidence.clone(),
                     help: help.clone(),
                 });
-                Outcome::Failed { what: why.clone(), evidence: Vec::new(), help: help.clone() }
+                Outcome::Failed { what: why.clone(), evidence, help: help.clone() }
             } else {
                 tally.skipped += 1;
                 Outcome::Skipped { why: "something on this machine is blocked, so nothing was done to it".into() }

@@ -95,7 +95,7 @@ fn judge(step: Step, observed: &Observed) -> Judged {
 fn tell_units(judged: &mut [Judged], observed: &Observed) {
     let mut because: BTreeMap<(Lane, String), (Vec<String>, bool)> = BTreeMap::new();
     for Judged { step, wants } in judged.iter() {
-        for (item, want) in step.items.iter().zip(wants).filter(|(i, _)| matches!(i.verdict, Verdict::Change(_))) {
+        for (item, want) in step.items.iter().zip(wants).filter(|(i, _)| matches!(&i.verdict, Verdict::Change(c) if c.heard)) {
             for notify in want.notifies() {
                 let entry = because.entry((step.id.lane.clone(), notify.unit.clone())).or_insert((Vec::new(), true));
                 entry.0.push(item.addr.clone());
@@ -130,4 +130,36 @@ fn found(judged: &mut [Judged], observed: &Observed) {
 /// Whether an item takes something down that runs now.
 pub(super) fn disturbs(item: &Item) -> bool {
     item.verdict.change().is_some_and(|c| !matches!(c.impact, Impact::Safe))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::want::{File, Inode, InodeKind, Unit, UnitSeen};
+
+    /// What is planned for the unit that reads `/etc/x`, of which this was seen.
+    fn planned(seen: Inode) -> bool {
+        let wants = vec![Want::File(File::text("/etc/x", "a").restarts("x.service")), Want::Unit(Unit::running("x.service"))];
+        let id = StepId::node("attic", "x");
+        let step = Step { id: id.clone(), title: "x".into(), after: Vec::new(), wants, ready: None, rolling: None };
+        let running = UnitSeen {
+            load: "loaded".into(),
+            active: "active".into(),
+            file: "enabled".into(),
+            fragment: "/etc/systemd/system/x.service".into(),
+            ..UnitSeen::default()
+        };
+        let observed = Observed::from([(id, vec![Seen::Inode(seen), Seen::Unit(running)])]);
+        let plan = diff("home", Mode::Present, vec![step], &observed).unwrap();
+        assert!(matches!(plan.steps[0].items[0].verdict, Verdict::Change(_)));
+        plan.steps[0].items[1].verdict.change().is_some()
+    }
+
+    #[test]
+    fn a_unit_hears_of_content_and_not_of_modes() {
+        let sum = |text: &str| File::text("/etc/x", text).body.map(|body| body.sha256());
+        let inode = |mode, text| Inode { kind: InodeKind::File, mode, owner: "root:root".into(), sha256: sum(text), text: None };
+        assert!(planned(inode(0o644, "b")));
+        assert!(!planned(inode(0o600, "a")));
+    }
 }

@@ -74,6 +74,7 @@ pub(super) fn seen(seen: &Seen, verdict: &Verdict) -> String {
             digest(format!("{quiet:?}"))
         }
         Seen::Inode(inode) => digest(format!("{:?}", Inode { text: None, ..inode.clone() })),
+        Seen::Held { seen, by } => digest(format!("{} {by:?}", self::seen(seen, verdict))),
         other => digest(format!("{other:?}")),
     }
 }

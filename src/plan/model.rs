@@ -85,7 +85,12 @@ impl PlannedStep {
     /// The first blocked item.
     #[must_use]
     pub fn blocked(&self) -> Option<&Item> {
-        self.items.iter().find(|i| matches!(i.verdict, Verdict::Blocked { .. }))
+        self.all_blocked().next()
+    }
+
+    /// Every blocked item.
+    pub fn all_blocked(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(|i| matches!(i.verdict, Verdict::Blocked { .. }))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::template::{context, render};
 use crate::want::{Account, Dir, File, Unit, Want};
 
 /// The unit.
-const UNIT: &str = "kube-apiserver.service";
+pub(super) const UNIT: &str = "kube-apiserver.service";
 /// root's own way in, at kubeadm's path.
 pub(super) const ADMIN: &str = "/etc/kubernetes/admin.conf";
 /// Where the audit log and its rotated, compressed predecessors lie: at most about 250 MB.
@@ -36,7 +36,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         Want::Dir(Dir::new("/var/log/kubernetes").tree()),
         Want::Dir(Dir::new(AUDIT_LOG).mode(0o700).owner("kube-apiserver:kube-apiserver").tree()),
     ];
-    wants.extend(links(ctx, Component::KubeApiserver, Some(UNIT))?);
+    wants.extend(links(ctx, Component::KubeApiserver)?);
     for leaf in LEAVES {
         wants.extend(pair(ctx, leaf, &format!("{PKI}/{leaf}"), Some(UNIT))?);
     }

@@ -2,7 +2,7 @@
 //! the cluster's CA certificate.
 
 use super::kubeconfig::CA;
-use super::{Ctx, Step};
+use super::{Ctx, Step, api_proxy, kube_proxy, kube_router, kubelet};
 use crate::cluster::Policy;
 use crate::error::Result;
 use crate::template::{context, render};
@@ -113,7 +113,8 @@ fn kernel(ctx: &Ctx) -> Result<Vec<Want>> {
 
 /// Here and not with the control plane's keys, since every node verifies with it.
 fn certificate_authority(ctx: &Ctx) -> File {
-    let file = File::text(CA, ctx.secrets.cluster_ca.cert.as_str()).restarts("homectl-api-proxy.service").restarts("kubelet.service");
+    let readers = [api_proxy::UNIT, kubelet::UNIT, kube_proxy::UNIT].into_iter().chain(kube_router::service(ctx));
+    let file = readers.fold(File::text(CA, ctx.secrets.cluster_ca.cert.as_str()), File::restarts);
     if ctx.node.is_control_plane() { file.restarts("kube-apiserver.service").restarts("kube-controller-manager.service") } else { file }
 }
 
@@ -121,12 +122,10 @@ fn certificate_authority(ctx: &Ctx) -> File {
 fn hosts() -> Result<Want> {
     let text = data_encoding::BASE64.encode(render("base/hosts.j2", context! {})?.as_bytes());
     let run = format!("put /etc/hosts 0644 root:root <<'@homectl'\n{text}\n@homectl\n");
-    Ok(Want::Guard(Guard::new(
-        "hosts",
-        "/etc/hosts is there",
-        "[ -s /etc/hosts ] || { echo '/etc/hosts is missing or empty'; exit 1; }",
-        run,
-    )))
+    Ok(Want::Guard(
+        Guard::new("hosts", "/etc/hosts is there", "[ -s /etc/hosts ] || { echo '/etc/hosts is missing or empty'; exit 1; }", run)
+            .writes(&["/etc/hosts"]),
+    ))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::template::{context, render};
 use crate::want::{Account, File, Unit, Want};
 
 /// The unit.
-const UNIT: &str = "kube-controller-manager.service";
+pub(super) const UNIT: &str = "kube-controller-manager.service";
 /// Its port on the loopback address.
 const PORT: u16 = 10257;
 
@@ -29,7 +29,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         },
     )?;
     let mut wants = vec![Want::Account(Account::new("kube-controller-manager"))];
-    wants.extend(links(ctx, Component::KubeControllerManager, Some(UNIT))?);
+    wants.extend(links(ctx, Component::KubeControllerManager)?);
     wants.extend([
         kubeconfig(ctx, name::CONTROLLER_MANAGER, "/etc/kubernetes/controller-manager.conf", Some(UNIT))?,
         Want::File(File::text(format!("/etc/systemd/system/{UNIT}"), unit).mode(0o600).restarts(UNIT)),

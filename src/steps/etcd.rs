@@ -49,7 +49,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         Want::Dir(Dir::new("/var/lib/etcd").mode(0o700).owner("etcd:etcd").tree()),
         Want::File(seed(ctx)),
     ];
-    wants.extend(links(ctx, Component::Etcd, Some(UNIT))?);
+    wants.extend(links(ctx, Component::Etcd)?);
     wants.extend(pair(ctx, name::ETCD_SERVER, &format!("{PKI}/etcd/server"), Some(UNIT))?);
     wants.extend(pair(ctx, name::ETCD_PEER, &format!("{PKI}/etcd/peer"), Some(UNIT))?);
     wants.extend(pair(ctx, name::ETCD_HEALTHCHECK_CLIENT, &format!("{PKI}/etcd/healthcheck-client"), None)?);

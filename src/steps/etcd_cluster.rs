@@ -12,8 +12,9 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         return Ok(None);
     }
     let known = ctx.cluster.etcd_cluster_id.as_deref().unwrap_or_default();
-    let guard =
-        Guard::new("etcd-cluster", "the etcd cluster's ID is recorded", ok(ctx, known), run(ctx)).undo(format!("rm -f {RECORDED_ID}"));
+    let guard = Guard::new("etcd-cluster", "the etcd cluster's ID is recorded", ok(ctx, known), run(ctx))
+        .undo(format!("rm -f {RECORDED_ID}"))
+        .writes(&[RECORDED_ID]);
     Ok(Some(Step {
         id: ctx.id("etcd-cluster"),
         title: "etcd cluster ID".into(),

@@ -25,7 +25,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         "if [ -s {KEPT} ]; then\n\
          {SET}\nset_hostname \"$(cat {KEPT})\"\nrm -f {KEPT}\nfi\n"
     );
-    let guard = Guard::new("hostname", format!("the hostname is {}", ctx.node.name), ok, run).undo(undo);
+    let guard = Guard::new("hostname", format!("the hostname is {}", ctx.node.name), ok, run).undo(undo).writes(&["/etc/hostname"]);
     Ok(Some(Step {
         id: ctx.id("hostname"),
         title: "hostname".into(),
@@ -45,7 +45,7 @@ fn resolves(name: &str) -> Guard {
     );
     let run = format!("{WRITE}\nwrite_hosts \"127.0.1.1 $(printf %s {name}) {MARK}\"\n");
     let undo = format!("if grep -q '{MARK}$' /etc/hosts; then\n{WRITE}\nwrite_hosts ''\nfi\n");
-    Guard::new("hostname-resolves", "/etc/hosts has the hostname", ok, run).undo(undo)
+    Guard::new("hostname-resolves", "/etc/hosts has the hostname", ok, run).undo(undo).writes(&["/etc/hosts"])
 }
 
 /// The line of ours in `/etc/hosts`.

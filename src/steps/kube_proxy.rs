@@ -8,7 +8,7 @@ use crate::template::{context, render};
 use crate::want::{Dir, File, Guard, Unit, Want};
 use serde_json::json;
 
-const UNIT: &str = "kube-proxy.service";
+pub(super) const UNIT: &str = "kube-proxy.service";
 const CONFIG: &str = "/var/lib/kube-proxy/config.yaml";
 const KUBECONFIG: &str = "/etc/kubernetes/kube-proxy.conf";
 
@@ -20,7 +20,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
                 .undo(render("kube-proxy/tables.sh.j2", context! {})?),
         ),
     ];
-    wants.extend(programs::links(ctx, Component::KubeProxy, Some(UNIT))?);
+    wants.extend(programs::links(ctx, Component::KubeProxy)?);
     wants.extend([
         Want::File(
             File::text(KUBECONFIG, kubeconfig::node(&ctx.cluster.name, "kube-proxy", ctx.cluster.local_api())?).mode(0o600).restarts(UNIT),

@@ -6,13 +6,18 @@ use crate::error::Result;
 use crate::template::{context, render};
 use crate::want::{File, Guard, Unit, Want};
 
-const UNIT: &str = "kube-router.service";
+pub(super) const UNIT: &str = "kube-router.service";
 const KUBECONFIG: &str = "/etc/kubernetes/kube-router.conf";
 
+/// Its unit, where it is wanted.
+pub(super) fn service(ctx: &Ctx) -> Option<&'static str> {
+    (ctx.cluster.network.policy == Policy::KubeRouter).then_some(UNIT)
+}
+
 pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
-    let enforced = ctx.cluster.network.policy == Policy::KubeRouter;
+    let enforced = service(ctx).is_some();
     let kubeconfig = kubeconfig::node(&ctx.cluster.name, "kube-router", ctx.cluster.local_api())?;
-    let mut service = programs::links(ctx, Component::KubeRouter, Some(UNIT))?;
+    let mut service = programs::links(ctx, Component::KubeRouter)?;
     service.extend([
         Want::File(File::text(KUBECONFIG, kubeconfig).mode(0o600).restarts(UNIT)),
         Want::File(File::text(format!("/etc/systemd/system/{UNIT}"), unit(ctx)?).restarts(UNIT)),

@@ -1,7 +1,7 @@
 //! The kubelet: its configuration, its identity, and in a reset the end of every pod.
 
 use super::kubeconfig::{self, CA, CLIENT, yaml};
-use super::{Ctx, Ready, Step, api_proxy, base, overlay, programs, runtime};
+use super::{Ctx, Ready, Step, api_proxy, base, kube_proxy, kube_router, overlay, programs, runtime};
 use crate::cluster::{Component, HostnamePolicy, Taint};
 use crate::error::{Failure, Result};
 use crate::template::{context, render};
@@ -32,7 +32,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         Want::Dir(Dir::new("/var/lib/kubelet/pki").mode(0o700)),
         Want::Guard(Guard::new("pods", "pods run until homectl goes", "exit 0", "exit 1").undo(undo()?)),
     ];
-    wants.extend(programs::links(ctx, Component::Kubelet, Some(UNIT))?);
+    wants.extend(programs::links(ctx, Component::Kubelet)?);
     wants.extend(if resolver(ctx) == RESOLV_CONF { Some(resolv) } else { resolv.absent() });
     wants.extend([
         Want::File(
@@ -236,11 +236,11 @@ fn client_certificate(ctx: &Ctx) -> Result<Guard> {
     };
     let ok = client_ok(CLIENT, CA, name)?;
     let pem = data_encoding::BASE64.encode(format!("{}{}", pair.cert, pair.key.expose()).as_bytes());
-    let run = format!(
-        "put {INITIAL} 0600 root:root <<'@homectl'\n{pem}\n@homectl\nrelink {CLIENT} {INITIAL}\n\
-         systemctl try-restart --no-block {UNIT} kube-proxy.service kube-router.service 2>/dev/null || true\n"
-    );
-    Ok(Guard::new(format!("certificate:{CLIENT}"), format!("a valid client certificate of system:node:{name}"), ok, run))
+    let run = format!("put {INITIAL} 0600 root:root <<'@homectl'\n{pem}\n@homectl\nrelink {CLIENT} {INITIAL}\n");
+    let guard = Guard::new(format!("certificate:{CLIENT}"), format!("a valid client certificate of system:node:{name}"), ok, run)
+        // The link beside it is the kubelet's: repointed at each renewal, of which nobody has to hear.
+        .writes(&[INITIAL]);
+    Ok([UNIT, kube_proxy::UNIT].into_iter().chain(kube_router::service(ctx)).fold(guard, Guard::restarts))
 }
 
 /// The test: exits 75 before openssl and the CA are there, 1 with the reason, 0 for a valid certificate of `node`.

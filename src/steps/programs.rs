@@ -3,7 +3,7 @@
 //! Links are switched in the step of the service that runs them ([`links`]), so that a node's kubelet does not come
 //! up in a new version before its turn. Only programs that no service of ours runs are linked here.
 
-use super::{Ctx, Step};
+use super::{Ctx, Step, apiserver, controller_manager, etcd, kube_proxy, kube_router, kubelet, runtime, scheduler};
 use crate::cluster::{Component, Policy};
 use crate::error::{Failure, Result};
 use crate::want::{Dir, Link, Program, Want};
@@ -20,7 +20,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         wants.push(Want::Program(program(ctx, component)?));
     }
     if ctx.node.is_control_plane() {
-        wants.extend(links(ctx, Component::Kubectl, None)?);
+        wants.extend(links(ctx, Component::Kubectl)?);
     }
     wants.extend([Want::Dir(Dir::new("/opt/cni")), Want::Dir(Dir::new(CNI_BIN))]);
     let plugins = program(ctx, Component::CniPlugins)?;
@@ -42,15 +42,31 @@ fn components(ctx: &Ctx) -> impl Iterator<Item = Component> {
     })
 }
 
-/// `/opt/homectl/bin/NAME` for each program of `component`; repointing one restarts `unit`.
+/// The unit that runs a component's program, and has to restart for another one.
+fn service(component: Component) -> Option<&'static str> {
+    Some(match component {
+        Component::KubeApiserver => apiserver::UNIT,
+        Component::KubeControllerManager => controller_manager::UNIT,
+        Component::KubeScheduler => scheduler::UNIT,
+        Component::Kubelet => kubelet::UNIT,
+        Component::KubeProxy => kube_proxy::UNIT,
+        Component::KubeRouter => kube_router::UNIT,
+        Component::Etcd => etcd::UNIT,
+        Component::Containerd => runtime::UNIT,
+        // Begun anew each time they are needed.
+        Component::Kubectl | Component::Runc | Component::CniPlugins => return None,
+    })
+}
+
+/// `/opt/homectl/bin/NAME` for each program of `component`; repointing one restarts its service.
 ///
 /// # Errors
 /// The lock does not have the component for this node's architecture.
-pub(super) fn links(ctx: &Ctx, component: Component, unit: Option<&str>) -> Result<Vec<Want>> {
+pub(super) fn links(ctx: &Ctx, component: Component) -> Result<Vec<Want>> {
     let program = program(ctx, component)?;
     let link = |name: &str| {
         let link = Link::new(format!("{BIN}/{name}"), format!("../store/{}/{name}", program.artifact.sha256));
-        Want::Link(unit.into_iter().fold(link, Link::restarts))
+        Want::Link(service(component).into_iter().fold(link, Link::restarts))
     };
     Ok(program.names().map(link).collect())
 }
@@ -64,5 +80,6 @@ fn program(ctx: &Ctx, component: Component) -> Result<Program> {
         return Err(Failure::refused(format!("the lock has no {component} for {arch}")).help("resolve it again: homectl lock"));
     };
     let version = ctx.cluster.programs.versions.get(&component).cloned().unwrap_or_default();
-    Ok(Program { component, version, artifact: artifact.clone() })
+    let program = Program { component, version, artifact: artifact.clone(), notify: Vec::new() };
+    Ok(service(component).into_iter().fold(program, Program::restarts))
 }

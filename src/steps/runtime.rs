@@ -28,8 +28,8 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         wants.push(Want::File(File::text(format!("{CERTS}/{}/hosts.toml", registry.host), hosts(registry)?)));
     }
     wants.push(Want::Guard(dropped(&ctx.cluster.registries)));
-    wants.extend(programs::links(ctx, Component::Runc, None)?);
-    wants.extend(programs::links(ctx, Component::Containerd, Some(UNIT))?);
+    wants.extend(programs::links(ctx, Component::Runc)?);
+    wants.extend(programs::links(ctx, Component::Containerd)?);
     wants.push(Want::File(File::text("/etc/containerd/config.toml", config).mode(0o600).restarts(UNIT)));
     wants.push(Want::Guard(
         Guard::new("containerd:state", "what containerd keeps under /run goes with it", "exit 0", "exit 1")
@@ -89,7 +89,7 @@ fn dropped(registries: &[Registry]) -> Guard {
         )
     };
     let ok = format!("found=\n{}[ -z \"$found\" ]\n", each("echo \"$dir is not in the inventory\"; found=yes"));
-    Guard::new("registries", "no mirror that the inventory does not have", ok, each("rm -rf -- \"$dir\""))
+    Guard::new("registries", "no mirror that the inventory does not have", ok, each("rm -rf -- \"$dir\"")).writes(&[CERTS])
 }
 
 #[cfg(test)]

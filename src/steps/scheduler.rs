@@ -12,7 +12,7 @@ use crate::template::{context, render};
 use crate::want::{Account, File, Unit, Want};
 
 /// The unit.
-const UNIT: &str = "kube-scheduler.service";
+pub(super) const UNIT: &str = "kube-scheduler.service";
 /// Its port on the loopback address.
 const PORT: u16 = 10259;
 
@@ -23,7 +23,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     }
     let unit = render("scheduler/kube-scheduler.service.j2", context! { port => PORT, cipher_suites => CIPHER_SUITES })?;
     let mut wants = vec![Want::Account(Account::new("kube-scheduler"))];
-    wants.extend(links(ctx, Component::KubeScheduler, Some(UNIT))?);
+    wants.extend(links(ctx, Component::KubeScheduler)?);
     wants.extend([
         kubeconfig(ctx, name::SCHEDULER, "/etc/kubernetes/scheduler.conf", Some(UNIT))?,
         Want::File(File::text(format!("/etc/systemd/system/{UNIT}"), unit).mode(0o600).restarts(UNIT)),

@@ -1,4 +1,5 @@
-//! Looking at all machines at once: one script a host, and a second one where text differs and a diff is to be shown.
+//! Looking at all machines at once: one script a host, and a second one where something is to change: for diffs, and for what
+//! would not let itself be changed.
 
 use crate::error::{Failure, Result};
 use crate::exec::EventKind;
@@ -8,7 +9,7 @@ use crate::ssh::Connection;
 use crate::steps::{Lane, Step};
 use crate::want::{Body, Seen, Want, probe};
 use futures::future::try_join_all;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Looks at every want of every node step.
 pub(super) async fn at_nodes(steps: &[Step], hosts: &BTreeMap<String, Connection>, out: &Reporter) -> Result<Observed> {
@@ -25,13 +26,16 @@ async fn at_node(node: &str, host: &Connection, steps: Vec<&Step>, out: &Reporte
     let lost = |e: crate::ssh::RemoteError| e.into_failure(node);
     let reply = host.run(&probe::compile(&wants), &mut |_| ()).await.map_err(lost)?;
     let mut seen = probe::parse(&wants, &reply.output);
-    let paths = differing(&wants, &seen);
-    if !paths.is_empty() {
-        let reply = host.run(&probe::open(&paths), &mut |_| ()).await.map_err(lost)?;
-        let texts = probe::opened(&reply.output);
+    let (paths, places) = (differing(&wants, &seen), places(&wants, &seen));
+    if !paths.is_empty() || !places.is_empty() {
+        let reply = host.run(&probe::open(&paths, &places), &mut |_| ()).await.map_err(lost)?;
+        let (texts, obstacles) = (probe::opened(&reply.output), probe::obstacles(&reply.output));
         for (want, seen) in wants.iter().zip(&mut seen) {
-            if let (Want::File(file), Seen::Inode(inode)) = (want, seen) {
+            if let (Want::File(file), Seen::Inode(inode)) = (want, &mut *seen) {
                 inode.text = texts.get(&file.path).cloned();
+            }
+            if let Some(by) = want.places(seen).iter().find_map(|place| obstacles.get(place)) {
+                *seen = Seen::Held { seen: Box::new(seen.clone()), by: by.clone() };
             }
         }
     }
@@ -41,6 +45,12 @@ async fn at_node(node: &str, host: &Connection, steps: Vec<&Step>, out: &Reporte
         return Err(Failure::bug("a look answered for fewer things than were asked").on(node));
     }
     Ok(observed)
+}
+
+/// Where changes would write.
+fn places(wants: &[Want], seen: &[Seen]) -> BTreeSet<String> {
+    let due = wants.iter().zip(seen).filter(|(want, seen)| want.diff(seen).change().is_some());
+    due.flat_map(|(want, seen)| want.places(seen)).collect()
 }
 
 /// Text files that are there with other content.

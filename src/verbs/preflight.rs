@@ -124,7 +124,7 @@ fn ownership(cluster: &Cluster, node: &Node, f: &Facts, found: &mut Findings) {
                 .help("changing the version of a cluster that runs takes an order of its own, which this homectl does not know yet: put the version back"),
         );
     }
-    for foreign in &f.foreign {
+    for foreign in f.foreign.iter().filter(|foreign| !judged(node, f, &foreign.what)) {
         found.failures.push(
             Failure::refused(format!("somebody else's {} is on the machine", foreign.what)).on(&node.name).seen(&foreign.evidence).help(
                 format!(
@@ -134,6 +134,12 @@ fn ownership(cluster: &Cluster, node: &Node, f: &Facts, found: &mut Findings) {
             ),
         );
     }
+}
+
+/// Whether the plan judges it, unit by unit: on a machine that is a node already, a unit of the same name as one of ours.
+fn judged(node: &Node, f: &Facts, what: &str) -> bool {
+    let ours = ["kubelet", "containerd"].contains(&what) || (node.is_control_plane() && ["etcd", "kube-apiserver"].contains(&what));
+    f.cluster.is_some() && ours
 }
 
 /// What only matters before the first run: later its own services hold the ports and the disk.
@@ -202,6 +208,43 @@ fn twins(facts: &BTreeMap<String, Facts>, found: &mut Findings) {
                     "either both addresses lead to one machine, or a disk was cloned; then, on one of them: rm /etc/machine-id && systemd-machine-id-setup, and reboot",
                 ),
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Role;
+    use crate::house;
+
+    /// What is found on a machine of `role` that has this unit of somebody else's.
+    fn found(role: Role, foreign: &str, cluster: &str) -> Vec<String> {
+        let node = house::node(1, "attic", role);
+        let facts = crate::facts::parse(
+            &format!(
+                "caps=0\nmemory_kib=1\nclock=0\nforeign.{foreign}=/usr/lib/systemd/system/{foreign}.service (inactive)\n{cluster}end=yes\n"
+            ),
+            0,
+        )
+        .unwrap();
+        let mut found = Findings::default();
+        ownership(&house::cluster(vec![node.clone()]), &node, &facts, &mut found);
+        found.failures.iter().map(|f| f.what().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_packages_unit_is_refused_at_first_and_judged_with_the_others_of_its_name_later() {
+        let ours = format!("cluster={}\ncluster_node=attic\n", house::cluster(Vec::new()).name);
+        let table = [
+            (Role::Worker, "kubelet", "", 1),
+            (Role::Worker, "kubelet", ours.as_str(), 0),
+            (Role::ControlPlane, "etcd", ours.as_str(), 0),
+            (Role::Worker, "etcd", ours.as_str(), 1),
+            (Role::ControlPlane, "k3s", ours.as_str(), 1),
+        ];
+        for (role, foreign, cluster, failures) in table {
+            assert_eq!(found(role, foreign, cluster).len(), failures, "{foreign} {cluster}");
         }
     }
 }

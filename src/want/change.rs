@@ -117,6 +117,8 @@ pub struct Change {
     /// Unified diff or list, without secrets; may be empty.
     pub lines: Lines,
     pub impact: Impact,
+    /// Whether units that read it must hear of it: mode and owner concern nobody who runs already.
+    pub heard: bool,
     pub run: Run,
 }
 
@@ -124,13 +126,20 @@ impl Change {
     /// A safe change by script.
     #[must_use]
     pub fn script(act: Act, why: impl Into<String>, script: impl Into<String>) -> Self {
-        Self { act, why: why.into(), lines: Lines::default(), impact: Impact::Safe, run: Run::Script(Sh::new(script)) }
+        Self { act, why: why.into(), lines: Lines::default(), impact: Impact::Safe, heard: true, run: Run::Script(Sh::new(script)) }
     }
 
     /// With lines to show.
     #[must_use]
     pub fn lines(mut self, lines: Vec<String>) -> Self {
         self.lines = lines.into();
+        self
+    }
+
+    /// Of which no unit has to hear.
+    #[must_use]
+    pub fn unheard(mut self) -> Self {
+        self.heard = false;
         self
     }
 

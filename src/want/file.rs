@@ -2,10 +2,13 @@
 //! fsync, rename, fsync of the directory), never through a link.
 
 use super::seen::{Inode, InodeKind};
-use super::{Act, Change, Notify, Seen, Verdict, Want, quote};
+use super::{Act, Change, Notify, Run, Seen, Verdict, Want, quote};
 use crate::secrets::SecretText;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
+
+/// Where files of units lie.
+const UNITS: &str = "/etc/systemd/system/";
 
 /// What is in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +129,13 @@ impl File {
     }
 
     fn compare(&self, body: &Body, inode: &Inode) -> Verdict {
+        if self.masked(inode) {
+            let rest = self.change(body, Act::Update, String::new(), Vec::new());
+            let Run::Script(write) = &rest.run else { return Verdict::Change(rest) };
+            let p = quote(&self.path);
+            let script = format!("[ \"$(readlink {p})\" != /dev/null ] || rm -f {p}\n{}", write.as_str());
+            return Verdict::Change(Change::script(Act::Update, "masked: a link to /dev/null", script));
+        }
         if inode.kind != InodeKind::File {
             return Verdict::Blocked {
                 why: format!("{} is {}, wanted a regular file", self.path, describe(&inode.kind)),
@@ -147,13 +157,28 @@ impl File {
         }
         let why = why.join(", ");
         if same {
-            return Verdict::Change(Change::script(Act::Update, why, set_ownership(&self.path, self.mode, &self.owner)));
+            return Verdict::Change(Change::script(Act::Update, why, set_ownership(&self.path, self.mode, &self.owner)).unheard());
         }
         Verdict::Change(self.change(body, Act::Update, why, lines))
     }
 
+    /// The name of the unit, where this is a unit's file.
+    fn unit(&self) -> Option<&str> {
+        self.path.strip_prefix(UNITS)
+    }
+
+    /// A unit's file that systemd calls masked: there is nothing in its place that somebody would miss.
+    fn masked(&self, inode: &Inode) -> bool {
+        self.unit().is_some() && inode.kind == InodeKind::Link("/dev/null".into())
+    }
+
     fn change(&self, body: &Body, act: Act, why: String, lines: Vec<String>) -> Change {
-        Change::script(act, why, write_script(&self.path, self.mode, &self.owner, body.bytes())).lines(lines)
+        let mut script = write_script(&self.path, self.mode, &self.owner, body.bytes());
+        // Who is told of it has systemd read it; of others' files nobody else would.
+        if let Some(unit) = self.unit().filter(|_| self.notify.is_empty()) {
+            let _ = writeln!(script, "unit_fresh {}", quote(unit));
+        }
+        Change::script(act, why, script).lines(lines)
     }
 }
 
@@ -256,10 +281,37 @@ mod tests {
         }
     }
 
+    fn link(to: &str) -> Seen {
+        Seen::Inode(Inode { kind: InodeKind::Link(to.into()), mode: 0o777, owner: "root:root".into(), sha256: None, text: None })
+    }
+
     #[test]
-    fn a_link_in_its_place_blocks() {
-        let inode = Inode { kind: InodeKind::Link("/etc/shadow".into()), mode: 0o777, owner: "root:root".into(), sha256: None, text: None };
-        assert!(matches!(File::text("/etc/x", "a").diff(&Seen::Inode(inode)), Verdict::Blocked { .. }));
+    fn a_link_in_its_place_blocks_unless_it_is_how_systemd_masks() {
+        assert!(why(&File::text("/etc/x", "a").diff(&link("/etc/shadow"))).starts_with("blocked: /etc/x is a link to /etc/shadow"));
+        assert!(why(&File::text("/etc/x", "a").diff(&link("/dev/null"))).starts_with("blocked"));
+        let unit = File::text("/etc/systemd/system/x.service", "a");
+        assert!(why(&unit.diff(&link("/usr/lib/systemd/system/x.service"))).starts_with("blocked"));
+        assert_eq!(why(&unit.diff(&link("/dev/null"))), "~ masked: a link to /dev/null");
+    }
+
+    fn script(file: &File, seen: &Seen) -> (String, bool) {
+        let Verdict::Change(Change { run: Run::Script(script), heard, .. }) = file.diff(seen) else { panic!("a script") };
+        (script.as_str().to_owned(), heard)
+    }
+
+    #[test]
+    fn systemd_reads_a_units_file_again_also_where_nobody_restarts() {
+        let file = File::text("/etc/systemd/system/x.service", "a");
+        assert!(script(&file, &Seen::Absent).0.ends_with("unit_fresh x.service\n"));
+        assert!(!script(&file.restarts("x.service"), &Seen::Absent).0.contains("unit_fresh"));
+        assert!(!script(&File::text("/etc/x", "a"), &Seen::Absent).0.contains("unit_fresh"));
+    }
+
+    #[test]
+    fn mode_and_owner_are_nobodys_news() {
+        let file = File::text("/etc/x", "a").restarts("x.service");
+        assert!(!script(&file, &seen(0o600, "root:root", "a")).1);
+        assert!(script(&file, &seen(0o600, "root:root", "b")).1);
     }
 
     #[test]

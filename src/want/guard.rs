@@ -1,7 +1,7 @@
 //! The escape hatch: a command that is not a plain file, unit or package. No guard, no command: its test says
 //! whether it is needed, and is asked again on the node just before it runs.
 
-use super::{Act, Change, GuardSeen, Impact, Seen, Sh, Verdict, Want};
+use super::{Act, Change, GuardSeen, Impact, Notify, Seen, Sh, Verdict, Want};
 
 /// A guarded command.
 #[derive(Debug, Clone)]
@@ -17,19 +17,46 @@ pub struct Guard {
     /// Undoes it for reset, where something is to be undone.
     pub undo: Option<Sh>,
     pub impact: Impact,
+    /// Paths on the disk that `run` writes to; it would fail where they do not let it.
+    pub writes: Vec<String>,
+    /// Units that read what it writes.
+    pub notify: Vec<Notify>,
 }
 
 impl Guard {
     /// A safe guard without an undo.
     #[must_use]
     pub fn new(addr: impl Into<String>, title: impl Into<String>, ok: impl Into<String>, run: impl Into<String>) -> Self {
-        Self { addr: addr.into(), title: title.into(), ok: Sh::new(ok), run: Sh::new(run), undo: None, impact: Impact::Safe }
+        Self {
+            addr: addr.into(),
+            title: title.into(),
+            ok: Sh::new(ok),
+            run: Sh::new(run),
+            undo: None,
+            impact: Impact::Safe,
+            writes: Vec::new(),
+            notify: Vec::new(),
+        }
     }
 
     /// With what reset runs (it must itself test whether there is something to do).
     #[must_use]
     pub fn undo(mut self, undo: impl Into<String>) -> Self {
         self.undo = Some(Sh::new(undo));
+        self
+    }
+
+    /// With the paths that `run` writes to.
+    #[must_use]
+    pub fn writes(mut self, paths: &[&str]) -> Self {
+        self.writes = paths.iter().map(|path| (*path).to_owned()).collect();
+        self
+    }
+
+    /// Restarts `unit` when it runs.
+    #[must_use]
+    pub fn restarts(mut self, unit: impl Into<String>) -> Self {
+        self.notify.push(Notify { unit: unit.into(), reload: false });
         self
     }
 
@@ -47,6 +74,8 @@ impl Guard {
             run: undo,
             undo: None,
             impact: self.impact.clone(),
+            writes: self.writes.clone(),
+            notify: Vec::new(),
         }))
     }
 

@@ -1,7 +1,7 @@
 //! A leaf certificate on a node, judged by meaning (issuer, names, usage, days left), not by bytes: the node renews
 //! its own. The key beside it is a secret `File`; renewal keeps the key.
 
-use super::file::{Body, describe, gone, ownership, write_script};
+use super::file::{Body, describe, gone, ownership, set_ownership, write_script};
 use super::seen::InodeKind;
 use super::{Act, Change, Notify, Seen, Verdict, Want};
 use crate::pki::{LeafSpec, judge, same_key};
@@ -63,7 +63,8 @@ impl Leaf {
                 };
             }
             Seen::Leaf { inode, pem } => {
-                let mut why = ownership(inode, self.mode, &self.owner);
+                let mode = ownership(inode, self.mode, &self.owner);
+                let mut why = mode.clone();
                 if self.form == LeafForm::Kubeconfig && inode.sha256.as_ref().is_some_and(|sum| *sum != rest_sum(body.expose())) {
                     why.push("other lines than the certificate differ".to_owned());
                 }
@@ -72,6 +73,11 @@ impl Leaf {
                 match judge(&self.spec, &self.ca, pem, self.now) {
                     Ok(_) if !same => why.push("of another key".to_owned()),
                     Ok(said) if why.is_empty() => return Verdict::Settled(said),
+                    // The node may have renewed it: what it says stays.
+                    Ok(_) if why == mode => {
+                        let script = set_ownership(&self.path, self.mode, &self.owner);
+                        return Verdict::Change(Change::script(Act::Update, why.join(", "), script).unheard());
+                    }
                     Ok(_) => {}
                     Err(reason) => why.push(reason),
                 }
@@ -144,5 +150,17 @@ mod tests {
         assert!(matches!(seen(&renewed), Verdict::Settled(_)));
         let Verdict::Change(change) = seen(&other) else { panic!("a change") };
         assert_eq!(change.why, "of another key");
+    }
+
+    #[test]
+    fn a_mode_put_right_leaves_what_the_node_renewed() {
+        let ca = make_authority("kubernetes", NOW).unwrap();
+        let ours = issue(&ca, &spec(), NOW).unwrap();
+        let renewed = reissue(&ca, &spec(), &ours.key, NOW - 60).unwrap();
+        let inode = Inode { kind: InodeKind::File, mode: 0o600, owner: "root:root".into(), sha256: None, text: None };
+        let Verdict::Change(change) = want(&ca, &ours).diff(&Seen::Leaf { inode, pem: renewed.cert }) else { panic!("a change") };
+        assert_eq!((change.why.as_str(), change.heard), ("mode 0600, wanted 0644", false));
+        let crate::want::Run::Script(script) = change.run else { panic!("a script") };
+        assert!(!script.as_str().contains("put "), "{}", script.as_str());
     }
 }

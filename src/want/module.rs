@@ -27,3 +27,17 @@ impl Module {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::want::Run;
+
+    #[test]
+    fn an_unloaded_module_is_loaded() {
+        let module = Module::new("br_netfilter");
+        assert!(matches!(module.diff(&Seen::Same), Verdict::Settled(_)));
+        let Verdict::Change(change) = module.diff(&Seen::Absent) else { panic!("a change") };
+        assert!(matches!(change.run, Run::Script(script) if script.as_str() == "modprobe br_netfilter\n"));
+    }
+}

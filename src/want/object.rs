@@ -171,7 +171,14 @@ impl Object {
     }
 
     fn change(&self, act: Act, why: &str) -> Change {
-        Change { act, why: why.into(), lines: Lines::default(), impact: Impact::Safe, run: Run::Api(Box::new(self.clone()), self.present) }
+        Change {
+            act,
+            why: why.into(),
+            lines: Lines::default(),
+            impact: Impact::Safe,
+            heard: true,
+            run: Run::Api(Box::new(self.clone()), self.present),
+        }
     }
 }
 

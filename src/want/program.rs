@@ -3,7 +3,7 @@
 //! A settled program costs one `stat`: size, inode and change time are compared with a stamp taken when the files
 //! were hashed on the node; anything off means hashing again.
 
-use super::{Act, Change, Impact, Lines, Run, Seen, Verdict, quote};
+use super::{Act, Change, Impact, Lines, Notify, Run, Seen, Verdict, quote};
 use crate::cluster::{Artifact, Component};
 
 /// Where programs lie on a node.
@@ -16,6 +16,8 @@ pub struct Program {
     /// Version as upstream writes it, for people.
     pub version: String,
     pub artifact: Artifact,
+    /// The unit that runs it.
+    pub notify: Vec<Notify>,
 }
 
 impl Program {
@@ -25,9 +27,22 @@ impl Program {
         format!("{STORE}/{}", self.artifact.sha256)
     }
 
+    /// Restarts `unit` when it changes.
+    #[must_use]
+    pub fn restarts(mut self, unit: impl Into<String>) -> Self {
+        self.notify.push(Notify { unit: unit.into(), reload: false });
+        self
+    }
+
     /// Names of its programs in the folder.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.component.members().iter().map(|(_, name)| *name)
+    }
+
+    /// Paths of its programs on the node.
+    pub fn files(&self) -> impl Iterator<Item = String> {
+        let folder = self.folder();
+        self.names().map(move |name| format!("{folder}/{name}"))
     }
 
     /// sh that prints the stamp of the folder it runs in.
@@ -53,6 +68,6 @@ impl Program {
             self.artifact.url.clone(),
             format!("sha256 {}", self.artifact.sha256),
         ]);
-        Verdict::Change(Change { act, why, lines, impact: Impact::Safe, run: Run::Install(self.clone()) })
+        Verdict::Change(Change { act, why, lines, impact: Impact::Safe, heard: true, run: Run::Install(self.clone()) })
     }
 }

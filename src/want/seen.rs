@@ -1,5 +1,7 @@
 //! What a look at a host saw, by kind of want.
 
+use super::Obstacle;
+
 /// A file system entry, looked at without following links.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inode {
@@ -44,7 +46,7 @@ pub struct UnitSeen {
     pub started: i64,
     /// When its state last changed, a reload included, Unix seconds.
     pub changed: i64,
-    /// The newest of what it reads when it starts: change time in Unix seconds, path.
+    /// The newest of what it reads when it starts: when it was written in Unix seconds, path.
     pub restart_read: Option<(i64, String)>,
     /// The newest of what it reads again when it reloads.
     pub reload_read: Option<(i64, String)>,
@@ -98,6 +100,11 @@ pub enum Seen {
     NoApi(String),
     /// The want holds as a whole group was found settled by digest.
     Same,
+    /// What was seen, and what would keep it from being changed.
+    Held {
+        seen: Box<Seen>,
+        by: Obstacle,
+    },
     /// The look failed: what it said.
     Unknown(String),
 }

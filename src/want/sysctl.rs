@@ -36,6 +36,8 @@ impl Sysctl {
             run: super::Sh::new(format!("cat {saved} >{}; rm -f {saved}\n", quote(&self.path()))),
             undo: None,
             impact: super::Impact::Safe,
+            writes: Vec::new(),
+            notify: Vec::new(),
         })
     }
 

@@ -65,7 +65,13 @@ impl Unit {
 
     fn run(&self, unit: &UnitSeen) -> Verdict {
         if unit.file == "masked" || unit.load == "masked" {
-            return Verdict::Change(self.start("masked", &format!("systemctl unmask {}\n", quote(&self.name))));
+            let first = format!(
+                "systemctl unmask {0} 2>/dev/null || :\nsystemctl daemon-reload\nsystemctl enable --no-reload --quiet -- {0}\n",
+                quote(&self.name)
+            );
+            // What runs was begun before it was masked, by whatever its file said then.
+            let running = unit.active == "active";
+            return Verdict::Change(if running { self.restart(false, "masked", &first) } else { self.start("masked", &first) });
         }
         if unit.load == "loaded" && unit.fragment != self.path() {
             return Verdict::Blocked {
@@ -77,24 +83,27 @@ impl Unit {
         if !drop_ins.is_empty() {
             return Verdict::Blocked {
                 why: format!("foreign drop-ins change it: {}", drop_ins.join(", ")),
-                help: "remove the drop-ins, or keep them and leave this unit alone: homectl does not overrule them".into(),
+                help: "homectl does not overrule them: remove them by hand (then: systemctl daemon-reload), and run this again".into(),
             };
         }
         if unit.active != "active" {
             let was = if unit.load == "loaded" { format!("is {} ({})", unit.active, unit.sub) } else { "not there yet".into() };
             return Verdict::Change(self.start(&was, ""));
         }
-        if unit.file != "enabled" {
-            let script = format!("systemctl enable --no-reload {} 2>&1\n", quote(&self.name));
-            return Verdict::Change(Change::script(Act::Update, format!("is {}, wanted enabled", unit.file), script));
-        }
+        let disabled = (unit.file != "enabled").then(|| format!("is {}, wanted enabled", unit.file));
+        let enable = disabled.as_ref().map_or_else(String::new, |_| format!("systemctl enable {} 2>&1\n", quote(&self.name)));
+        let mut why = self.because.clone();
         let stale = stale(unit);
-        match (self.because.is_empty(), stale) {
+        if let (true, Some((_, path))) = (why.is_empty(), stale) {
+            why.push(format!("{path} is newer than what runs"));
+        }
+        match (why.is_empty(), disabled) {
             (true, None) => Verdict::Settled("enabled and active, nothing it reads is newer".into()),
-            (true, Some((reload, path))) => Verdict::Change(self.restart(reload, &format!("{path} is newer than what runs"))),
-            (false, stale) => {
-                let reload = self.reload && stale.is_none_or(|(reload, _)| reload);
-                Verdict::Change(self.restart(reload, &self.because.join(", ")))
+            (true, Some(is)) => Verdict::Change(Change::script(Act::Update, is, enable)),
+            (false, disabled) => {
+                why.extend(disabled);
+                let reload = (self.reload || self.because.is_empty()) && stale.is_none_or(|(reload, _)| reload);
+                Verdict::Change(self.restart(reload, &why.join(", "), &enable))
             }
         }
     }
@@ -108,12 +117,12 @@ impl Unit {
         Change::script(Act::Start, why, format!("{first}unit_start {}\n", quote(&self.name)))
     }
 
-    fn restart(&self, reload: bool, why: &str) -> Change {
+    fn restart(&self, reload: bool, why: &str, first: &str) -> Change {
         let name = quote(&self.name);
         if reload {
-            return Change::script(Act::Run, format!("reload: {why}"), format!("unit_reload {name}\n"));
+            return Change::script(Act::Run, format!("reload: {why}"), format!("{first}unit_reload {name}\n"));
         }
-        Change::script(Act::Restart, format!("restart: {why}"), format!("unit_restart {name}\n"))
+        Change::script(Act::Restart, format!("restart: {why}"), format!("{first}unit_restart {name}\n"))
             .impact(Impact::Restart(vec![self.name.clone()]))
     }
 
@@ -204,8 +213,18 @@ mod tests {
         assert_eq!(glyph(&x.diff(&seen("loaded", "failed", "enabled"))), ">");
         assert_eq!(glyph(&x.diff(&seen("loaded", "active", "disabled"))), "~");
         assert_eq!(glyph(&x.diff(&seen("masked", "inactive", "masked"))), ">");
+        assert_eq!(glyph(&x.diff(&seen("masked", "active", "masked"))), "^", "it runs by what its file said before");
         let told = Unit { because: vec!["file:/etc/x".into()], ..x };
         assert_eq!(glyph(&told.diff(&seen("loaded", "active", "enabled"))), "^");
+    }
+
+    #[test]
+    fn one_change_mends_all_that_is_wrong_with_a_unit() {
+        let told = Unit { because: vec!["file:/etc/x".into()], ..Unit::running("x.service") };
+        let Verdict::Change(change) = told.diff(&seen("loaded", "active", "disabled")) else { panic!("a change") };
+        assert_eq!((change.act, change.why.as_str()), (Act::Restart, "restart: file:/etc/x, is disabled, wanted enabled"));
+        let crate::want::Run::Script(script) = change.run else { panic!("a script") };
+        assert_eq!(script.as_str(), "systemctl enable x.service 2>&1\nunit_restart x.service\n");
     }
 
     #[test]

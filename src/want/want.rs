@@ -52,6 +52,14 @@ impl Want {
         if let Seen::Unknown(why) = seen {
             return Verdict::unseen(why);
         }
+        if let Seen::Held { seen, by } = seen {
+            return match self.diff(seen) {
+                Verdict::Change(c) | Verdict::Deferred { change: c, .. } => {
+                    Verdict::Blocked { why: format!("{}, but {}", c.why, by.why()), help: by.help() }
+                }
+                other => other,
+            };
+        }
         each!(self, w => w.diff(seen))
     }
 
@@ -97,8 +105,10 @@ impl Want {
     pub fn notifies(&self) -> &[Notify] {
         match self {
             Self::File(w) => &w.notify,
+            Self::Guard(w) => &w.notify,
             Self::Leaf(w) => &w.notify,
             Self::Link(w) => &w.notify,
+            Self::Program(w) => &w.notify,
             _ => &[],
         }
     }
@@ -111,4 +121,40 @@ pub struct Notify {
     pub unit: String,
     /// `true`: `ExecReload` is enough.
     pub reload: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::want::{GuardSeen, Obstacle, UnitSeen};
+
+    fn held(seen: Seen) -> Seen {
+        Seen::Held { seen: Box::new(seen), by: Obstacle::ReadOnly("/etc".into()) }
+    }
+
+    #[test]
+    fn what_cannot_be_written_blocks_only_what_is_due() {
+        let file = Want::File(File::text("/etc/x", "a"));
+        assert!(matches!(file.diff(&held(Seen::Same)), Verdict::Settled(_)));
+        let Verdict::Blocked { why, help } = file.diff(&held(Seen::Absent)) else { panic!("blocked") };
+        assert_eq!(why, "missing, but /etc is on a read-only file system");
+        assert!(help.contains("findmnt -T /etc"), "{help}");
+        let guard = Want::Guard(Guard::new("g", "the name is x", "", ""));
+        let not_yet = Seen::Guard(GuardSeen { status: GuardSeen::DEFERRED, output: "later".into() });
+        assert!(matches!(guard.diff(&held(not_yet)), Verdict::Blocked { .. }));
+    }
+
+    #[test]
+    fn a_unit_writes_only_where_it_is_enabled_or_masked() {
+        let unit = |file: &str| Seen::Unit(UnitSeen { file: file.into(), ..UnitSeen::default() });
+        let table = [
+            (Want::Unit(Unit::running("x.service")), unit("enabled"), 0),
+            (Want::Unit(Unit::running("x.service")), unit("disabled"), 1),
+            (Want::Unit(Unit::masked("x.service")), unit("enabled"), 1),
+            (Want::Unit(Unit::running("x.service")).absent().unwrap(), unit("enabled"), 1),
+        ];
+        for (want, seen, places) in table {
+            assert_eq!(want.places(&seen).len(), places, "{want:?} {seen:?}");
+        }
+    }
 }

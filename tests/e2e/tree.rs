@@ -8,6 +8,7 @@ use std::sync::Mutex;
 
 const TREE: &str = include_str!("scripts/tree.sh");
 const MACHINE: &str = include_str!("scripts/machine.sh");
+const STATE: &str = include_str!("scripts/state.sh");
 
 /// Everything but running programs' own data: logs, etcd's store, containers, volumes and pods.
 const OWNED: [&str; 12] = [
@@ -38,6 +39,11 @@ impl Trees {
     /// Of everything that a person would call a trace.
     pub(crate) fn of_machines(lab: &Lab, nodes: &[&str]) -> Result<Self> {
         Self::by(lab, nodes, MACHINE)
+    }
+
+    /// Of nodes, in words that other programs have for them, without times: what drifted and was mended is as before.
+    pub(crate) fn of_states(lab: &Lab, nodes: &[&str]) -> Result<Self> {
+        Self::by(lab, nodes, STATE)
     }
 
     fn by(lab: &Lab, nodes: &[&str], script: &str) -> Result<Self> {

@@ -2,10 +2,13 @@
 
 use super::super::{Leaf, LeafForm, Unit, Want, quote};
 use super::{expect, hashed, inode_path, present};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// The functions that every look uses.
 const PRELUDE: &str = include_str!("probe.sh");
+/// Those of the second one.
+const OPEN: &str = include_str!("open.sh");
 
 /// One read-only script that looks at all `wants` of a host; its reply is for [`super::parse()`].
 #[must_use]
@@ -47,12 +50,17 @@ pub fn compile(wants: &[Want]) -> String {
     s
 }
 
-/// A second look that opens up the text files at `paths`, for diffs; its reply is for [`super::opened`].
+/// A second look, where something is to change: it opens up the text files at `paths`, for diffs, and asks whether the `places`
+/// that would be written to allow that. Its reply is for [`super::opened`] and [`super::obstacles`].
 #[must_use]
-pub fn open(paths: &[&str]) -> String {
-    let mut s = String::from(PRELUDE);
+pub fn open(paths: &[&str], places: &BTreeSet<String>) -> String {
+    let mut s = String::from(OPEN);
     for path in paths {
         let _ = writeln!(s, "content {}", quote(path));
+    }
+    if !places.is_empty() {
+        let places: Vec<String> = places.iter().map(|place| quote(place)).collect();
+        let _ = writeln!(s, "held {}", places.join(" "));
     }
     s.push_str("echo @end\n");
     s
@@ -115,7 +123,7 @@ fn units(s: &mut String, wants: &[Want]) {
     if !names.is_empty() {
         let _ = writeln!(
             s,
-            "echo @units\nsystemctl show --timestamp=unix -p Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths,InactiveExitTimestamp,StateChangeTimestamp -- {} 2>&1",
+            "echo @units\nset -- {}\nsystemctl show --timestamp=unix -p Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths,InactiveExitTimestamp,StateChangeTimestamp -- \"$@\" 2>&1\necho @dropins\ndropins \"$@\"",
             names.join(" ")
         );
     }

@@ -6,6 +6,6 @@ mod parse;
 mod subject;
 
 pub use compile::{compile, open};
-pub use parse::{opened, parse};
+pub use parse::{obstacles, opened, parse};
 
 use subject::{hashed, inode_path, present};

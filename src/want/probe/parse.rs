@@ -2,7 +2,7 @@
 
 use super::super::leaf::certificate_of;
 use super::super::seen::{GuardSeen, Inode, InodeKind, Seen, UnitSeen};
-use super::super::{Leaf, Unit, Want};
+use super::super::{Leaf, Obstacle, Unit, Want};
 use super::{hashed, inode_path, present};
 use std::collections::BTreeMap;
 
@@ -27,7 +27,10 @@ pub fn parse(wants: &[Want], reply: &str) -> Vec<Seen> {
             Want::Dir(_) | Want::File(_) | Want::Link(_) if present(want) => here.seen(want),
             Want::Dir(_) | Want::File(_) | Want::Link(_) => gone.seen(want),
             Want::Guard(_) => guards.get(&i).map_or_else(missing, |g| Seen::Guard(g.clone())),
-            Want::Unit(unit) => unit_seen(i, unit, &units, lines("reads")).map_or_else(missing, Seen::Unit),
+            Want::Unit(unit) => {
+                let seen = unit_seen(i, unit, &units, lines("reads"));
+                seen.and_then(|seen| with_drop_ins(&unit.name, seen, lines("dropins"))).map_or_else(missing, Seen::Unit)
+            }
             Want::Packages(_) => packages(lines("packages")),
             Want::Object(_) => Seen::Unknown("objects are looked at through the API".into()),
             Want::Leaf(leaf) => numbered.get(&i).map_or_else(missing, |l| leaf_seen(leaf, l)),
@@ -43,12 +46,39 @@ pub fn parse(wants: &[Want], reply: &str) -> Vec<Seen> {
 pub fn opened(reply: &str) -> BTreeMap<String, String> {
     reply
         .lines()
+        .filter(|l| l.starts_with('/'))
         .filter_map(|l| l.split_once(' '))
         .filter_map(|(path, data)| {
             let bytes = data_encoding::BASE64.decode(data.trim().as_bytes()).ok()?;
             Some((path.to_owned(), String::from_utf8(bytes).ok()?))
         })
         .collect()
+}
+
+/// What the reply of [`super::open`] says of places that do not let themselves be written, by place.
+#[must_use]
+pub fn obstacles(reply: &str) -> BTreeMap<String, Obstacle> {
+    let said = reply.lines().filter_map(|line| {
+        let words: Vec<&str> = line.strip_prefix('!')?.split(' ').collect();
+        let [flag, place, entry] = words.as_slice() else { return None };
+        let obstacle = match *flag {
+            "i" => Obstacle::Immutable,
+            "a" => Obstacle::AppendOnly,
+            "r" => Obstacle::ReadOnly,
+            _ => Obstacle::Closed,
+        };
+        Some(((*place).to_owned(), obstacle((*entry).to_owned())))
+    });
+    let mut found = BTreeMap::new();
+    for (place, obstacle) in said {
+        // `chattr` is why such an entry cannot be written to; else the place itself says more than its folder.
+        if matches!(obstacle, Obstacle::Immutable(_) | Obstacle::AppendOnly(_)) {
+            found.insert(place, obstacle);
+        } else {
+            found.entry(place).or_insert(obstacle);
+        }
+    }
+    found
 }
 
 /// Names, a line each; `!` begins what went wrong.
@@ -240,6 +270,21 @@ fn unit_seen(i: usize, unit: &Unit, units: &BTreeMap<String, UnitSeen>, lines: &
         if reload { seen.reload_read = newest } else { seen.restart_read = newest }
     }
     Some(seen)
+}
+
+/// Adds the drop-ins that lie there and that systemd has not read yet. A dot is behind the last one; without it some may be missing.
+fn with_drop_ins(name: &str, mut unit: UnitSeen, paths: &[&str]) -> Option<UnitSeen> {
+    let (end, paths) = paths.split_last()?;
+    if *end != "." {
+        return None;
+    }
+    let mine = format!("/{name}.d/");
+    for path in paths.iter().filter(|path| path.contains(&mine)) {
+        if !unit.drop_ins.iter().any(|known| known == path) {
+            unit.drop_ins.push((*path).to_owned());
+        }
+    }
+    Some(unit)
 }
 
 /// `@1795309219`, or nothing where it never happened.

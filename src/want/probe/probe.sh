@@ -54,10 +54,19 @@ account() { # getent says 2 where there is no such name
     line=$(getent passwd "$2") || rc=$?
     case $rc in 0) echo "$1 $line" ;; 2) echo "$1 absent" ;; *) echo "$1 failed getent ended with $rc" ;; esac
 }
+dropins() { # those that systemd has not read yet are not in what it shows
+    for u; do
+        for d in /etc /run /usr/local/lib /usr/lib; do
+            for f in "$d/systemd/system/$u.d"/*.conf; do [ ! -e "$f" ] || echo "$f"; done
+        done
+    done
+    echo .
+}
 newest() {
     i=$1 when=$2
     shift 2
-    echo "$i $when $(stat -c '%Z %n' -- "$@" 2>/dev/null | sort -n | tail -n 1)"
+    # When it was written: a mode or an owner put right concerns nobody who runs.
+    echo "$i $when $(stat -c '%Y %n' -- "$@" 2>/dev/null | sort -n | tail -n 1)"
 }
 setting() {
     if [ ! -e "$2" ]; then echo "$1 absent"; return; fi
@@ -74,7 +83,4 @@ module() {
 told() {
     echo "$1 $2"
     [ -z "$3" ] || printf '%s\n' "$3" | sed 's/^/|/'
-}
-content() {
-    if [ "$(stat -c %s -- "$1")" -le 262144 ]; then printf '%s %s\n' "$1" "$(base64 -w0 <"$1")"; fi
 }

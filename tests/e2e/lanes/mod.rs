@@ -1,5 +1,6 @@
 //! The lanes, cheapest proof first.
 
+mod drift;
 mod four;
 mod mistakes;
 mod one;
@@ -22,6 +23,7 @@ pub(crate) const ALL: &[Lane] = &[
     Lane { name: "mistakes", about: "what an operator or a machine can have wrong: a clear word, and nothing touched", run: mistakes::run },
     Lane { name: "one", about: "one machine is the whole cluster, host key learnt at first contact", run: one::trixie },
     Lane { name: "three", about: "a control plane and two workers, used, cut off from power, changed, reset, made again", run: three::run },
+    Lane { name: "drift", about: "three machines changed by hand: the plan shows exactly that, apply mends exactly that", run: drift::run },
     Lane { name: "four", about: "three control planes and a worker, each control plane killed in turn", run: four::run },
     Lane { name: "bookworm", about: "one machine with the Debian before", run: one::bookworm },
 ];

@@ -47,6 +47,7 @@ pub(crate) fn reply(wants: &[Want], host: Host) -> Vec<Line> {
         }
     }
     reads(&mut lines, wants, host);
+    lines.extend(["@dropins", "."].map(frame));
     lines.push(frame("@end"));
     lines
 }

@@ -1,7 +1,8 @@
 //! The look is run for real by the local `sh` over a temporary tree, and its reply parsed.
 
-use super::super::{compile, open, opened, parse};
-use crate::want::{Dir, File, Guard, InodeKind, Link, Module, Seen, Sysctl, Verdict, Want};
+use super::super::{compile, obstacles, open, opened, parse};
+use crate::want::{Dir, File, Guard, InodeKind, Link, Module, Obstacle, Seen, Sysctl, Unit, Verdict, Want};
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -49,7 +50,63 @@ fn drift_is_seen_where_it_is() {
     let seen = parse(&wants, &sh(&compile(&wants)));
     assert_eq!(settled(&wants, &seen), [true, false, true]);
     let path = format!("{}/a", dir.path().display());
-    assert_eq!(opened(&sh(&open(&[&path])))[&path], "other\n");
+    assert_eq!(opened(&sh(&open(&[&path], &BTreeSet::new())))[&path], "other\n");
+}
+
+/// `lsattr` and `findmnt` as they would answer on a machine whose operator used `chattr`.
+fn stubs(dir: &std::path::Path) -> String {
+    let stub = |name: &str, text: &str| {
+        let path = dir.join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{text}")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    stub(
+        "lsattr",
+        "shift 2; for e; do case $e in */still) f=----i---------e-------;; */grows) f=-----a--------e-------;; *) f=--------------e-------;; esac; echo \"$f $e\"; done",
+    );
+    stub("findmnt", "case $4 in /proc/sys/*) echo ro,relatime;; *) echo rw;; esac");
+    format!("PATH={}:$PATH\n", dir.display())
+}
+
+#[test]
+fn what_cannot_be_written_is_told_with_what_stands_in_the_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root");
+    for folder in ["grows", "free"] {
+        std::fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    std::fs::write(root.join("free/still"), "").unwrap();
+    std::fs::write(root.join("free/x"), "").unwrap();
+    std::os::unix::fs::symlink("/proc/version", root.join("free/link")).unwrap();
+    let path = |name: &str| format!("{}/{name}", root.display());
+    let ask: BTreeSet<String> = ["free/still", "free/x", "free/link", "free/none/at/all", "grows/new", "grows"]
+        .map(path)
+        .into_iter()
+        .chain(["/proc/sys/kernel/none".to_owned()])
+        .collect();
+    let seen = obstacles(&sh(&format!("{}{}", stubs(dir.path()), open(&[], &ask))));
+    let expected = [
+        ("/proc/sys/kernel/none".to_owned(), Obstacle::ReadOnly("/proc/sys/kernel".into())),
+        (path("free/still"), Obstacle::Immutable(path("free/still"))),
+        (path("grows"), Obstacle::AppendOnly(path("grows"))),
+        (path("grows/new"), Obstacle::AppendOnly(path("grows"))),
+    ];
+    assert_eq!(seen, expected.into());
+}
+
+#[test]
+fn a_drop_in_counts_before_systemd_has_read_it() {
+    let wants = [Want::Unit(Unit::running("a.service")), Want::Unit(Unit::running("b.service"))];
+    let drop_in = |name: &str| format!("/etc/systemd/system/{name}.service.d/own.conf");
+    let unit = |name: &str, paths: &str| format!("Id={name}.service\nLoadState=loaded\nActiveState=active\nDropInPaths={paths}\n\n");
+    let units = format!("@units\n{}{}", unit("a", &drop_in("a")), unit("b", ""));
+    let seen = parse(&wants, &format!("{units}@dropins\n{}\n{}\n.\n@end\n", drop_in("a"), drop_in("b")));
+    for (seen, name) in seen.iter().zip(["a", "b"]) {
+        assert!(matches!(seen, Seen::Unit(unit) if unit.drop_ins == [drop_in(name)]), "{seen:?}");
+    }
+    for cut in [units.clone(), format!("{units}@dropins\n{}\n", drop_in("a"))] {
+        assert!(parse(&wants, &format!("{cut}@end\n")).iter().all(|s| matches!(s, Seen::Unknown(_))), "{cut}");
+    }
 }
 
 #[test]
