@@ -7,6 +7,7 @@ mod check;
 mod glob;
 mod model;
 mod names;
+mod places;
 mod problem;
 mod raw;
 mod read;
@@ -18,6 +19,7 @@ mod tested;
 
 pub(crate) use glob::expand as expand_glob;
 pub use model::{AddonEntry, Api, Arch, HostnamePolicy, Inventory, Machine, Network, PodNetwork, Policy, Registry, Role, SshTarget, Taint};
+pub use places::places;
 pub use problem::{Problem, Problems, Source};
 pub use read::{inspect, read};
 pub use template::init_template;

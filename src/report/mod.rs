@@ -5,6 +5,7 @@
 mod explain;
 mod face;
 mod failure;
+pub mod github;
 mod json;
 mod lines;
 mod live;

@@ -5,19 +5,26 @@ use super::plan_file::PlanFile;
 use super::world::World;
 use super::{assumed, look, preflight, tap};
 use crate::addons::{self, Survey};
-use crate::cli::{Global, Plan as Args};
+use crate::cli::{Annotations, Global, Plan as Args};
 use crate::error::{Failure, Result, exit};
+use crate::inventory;
 use crate::os;
 use crate::plan::{self, Observed, Plan};
-use crate::report::Reporter;
+use crate::report::{Reporter, github};
 use crate::steps::{self, Ctx, Lane, Mode, Step};
 use crate::want::{Seen, Want};
 
 /// `homectl plan`.
 pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<u8> {
-    if args.offline {
-        return offline(args, global, out).await;
-    }
+    let ran = if args.offline { offline(args, global, out).await } else { online(args, global, out).await };
+    ran.inspect_err(|failure| {
+        if args.format == Some(Annotations::Github) {
+            out.data(github::failure(failure));
+        }
+    })
+}
+
+async fn online(args: &Args, global: &Global, out: &Reporter) -> Result<u8> {
     let world = World::open(&args.target.inventory, global, out).await?;
     let fleet = fleet::open(&world, global, out).await?;
     let plan = make(&world, &fleet, Mode::Present, global, out).await?;
@@ -25,16 +32,27 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
         PlanFile::new(&world, &global.limit, &plan, folder)?.write(path)?;
     }
-    out.show_plan(&plan);
+    show(args, &plan, out);
     fleet.tell_traffic(global, out);
-    let counts = plan.counts();
-    if counts.blocked > 0 {
+    if plan.counts().blocked > 0 {
         return Ok(exit::FAILED);
     }
-    if counts.changes() > 0 && args.exit_code {
+    if plan.counts().changes() > 0 && args.exit_code {
         return Ok(exit::CHANGES);
     }
     Ok(if plan.offline.is_empty() { exit::OK } else { exit::OFFLINE })
+}
+
+/// The plan, or what a workflow is to show of it beside the inventory.
+fn show(args: &Args, plan: &Plan, out: &Reporter) {
+    match args.format {
+        None => out.show_plan(plan),
+        Some(Annotations::Github) => {
+            let file = args.target.inventory.display().to_string();
+            let sheet = github::Sheet { file, places: inventory::places(&args.target.inventory) };
+            out.data(github::plan(plan, &sheet));
+        }
+    }
 }
 
 /// The plan for machines that nobody asked.
@@ -42,7 +60,7 @@ async fn offline(args: &Args, global: &Global, out: &Reporter) -> Result<u8> {
     let in_short = !(global.verbose || global.json || global.events);
     let (cluster, names) = assumed::cluster(&args.target.inventory, global, out).await?;
     let plan = assumed::plan(&cluster, &names, jiff::Timestamp::now().as_second(), in_short)?;
-    out.show_plan(&plan);
+    show(args, &plan, out);
     Ok(if args.exit_code && plan.counts().changes() > 0 { exit::CHANGES } else { exit::OK })
 }
 

@@ -42,14 +42,19 @@ impl Homectl {
 
     /// The same with something on stdin.
     pub(crate) fn run_with(&self, verb: &str, flags: &[&str], stdin: &[u8]) -> Result<Ran> {
-        let ran = run(&mut self.command(verb, flags), stdin, DEADLINE)?;
+        self.run_on(verb, &self.inventory(), flags, stdin)
+    }
+
+    /// A verb on another file.
+    pub(crate) fn run_on(&self, verb: &str, file: &Path, flags: &[&str], stdin: &[u8]) -> Result<Ran> {
+        let ran = run(&mut self.command(verb, file, flags), stdin, DEADLINE)?;
         self.keep(verb, &ran)?;
         Ok(ran)
     }
 
     /// The same, sent these signals, each so long after the one before (the first after the start).
     pub(crate) fn run_until(&self, verb: &str, flags: &[&str], stdin: &[u8], signals: Vec<(Duration, &'static str)>) -> Result<Ran> {
-        let ran = run_and(&mut self.command(verb, flags), stdin, DEADLINE, move |id| {
+        let ran = run_and(&mut self.command(verb, &self.inventory(), flags), stdin, DEADLINE, move |id| {
             for (after, signal) in signals {
                 std::thread::sleep(after);
                 Command::new("kill").args(["-s", signal, &id.to_string()]).stderr(std::process::Stdio::null()).status().ok();
@@ -59,9 +64,9 @@ impl Homectl {
         Ok(ran)
     }
 
-    fn command(&self, verb: &str, flags: &[&str]) -> Command {
+    fn command(&self, verb: &str, file: &Path, flags: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_homectl"));
-        command.arg(verb).arg(self.inventory()).args(flags).current_dir(&self.dir).env_clear();
+        command.arg(verb).arg(file).args(flags).current_dir(&self.dir).env_clear();
         command.env("HOME", self.dir.join("home")).env("PATH", "/usr/bin:/bin").env("CI", "true").env("NO_COLOR", "1");
         command
     }

@@ -31,7 +31,7 @@ pub(super) fn settled(addr: &str, why: &str) -> Item {
 }
 
 /// Two nodes and the API, one of every verdict.
-pub(super) fn mixed() -> Plan {
+pub(in crate::report) fn mixed() -> Plan {
     let base = step(
         StepId::node("attic", "base"),
         "base system",

@@ -1,7 +1,7 @@
 //! Screens as they are, from values made by hand.
 
 mod event_lines;
-mod fixture;
+pub(super) mod fixture;
 mod json_form;
 mod plan_screen;
 mod reporter_streams;

@@ -76,6 +76,7 @@ impl Story<'_> {
         });
         scene.check("upkeep: certificates renewed by the machine itself", || upkeep::renewal(cluster, "attic"));
         scene.check("upkeep: a snapshot that can be restored", || upkeep::snapshot(cluster, "attic"));
+        scene.check("plan: kept in a file, it runs exactly, or not at all", || self.kept_plan());
         scene.step("again: No changes, and nothing is written", || {
             let before = Trees::of(cluster.lab, &["attic"])?;
             let ran = self.apply(&["--yes"])?.with(0)?;
@@ -102,6 +103,26 @@ impl Story<'_> {
     fn apply(&self, flags: &[&str]) -> Result<Ran> {
         let (more, stdin) = self.login();
         self.homectl.run_with("apply", &[flags, more].concat(), stdin)
+    }
+
+    /// A drift, a plan of how to mend it, another drift: the plan is refused, then runs, then is out of date.
+    fn kept_plan(&self) -> Result {
+        let lab = self.cluster.lab;
+        let file = self.homectl.dir.join("plan.json").display().to_string();
+        let (login, stdin) = self.login();
+        lab.sh("attic", "rm /etc/modules-load.d/homectl.conf")?;
+        self.homectl.run_with("plan", &[&["--exit-code", "--out", &file], login].concat(), stdin)?.with(2)?;
+        let kept = crate::lab::read(std::path::Path::new(&file))?;
+        ensure(!kept.contains("PRIVATE") && kept.contains("\"file:/etc/modules-load.d/homectl.conf@attic\""), || kept.clone())?;
+        let run = || self.homectl.run_on("apply", std::path::Path::new(&file), &[&["--yes"], login].concat(), stdin);
+        lab.sh("attic", "chmod 640 /etc/homectl/serving.list")?;
+        let ran = run()?.with(4)?;
+        ensure(ran.err.contains("file:/etc/homectl/serving.list@attic: needs something since"), || ran.seen())?;
+        lab.sh("attic", "! [ -e /etc/modules-load.d/homectl.conf ] && chmod 644 /etc/homectl/serving.list")?;
+        run()?.with(0)?;
+        lab.sh("attic", "test -e /etc/modules-load.d/homectl.conf")?;
+        let ran = run()?.with(4)?;
+        ensure(ran.err.contains("needs nothing any more"), || ran.seen())
     }
 
     /// Stopped in three ways before it could end; each time the next run goes on, the last one to the end.
