@@ -58,6 +58,12 @@ pub enum Verb {
     Reset(Target),
     /// Explain exit codes: what they mean and what to do
     Explain(Explain),
+    /// Look at all machines at once: everything that stands in the way of a cluster
+    ///
+    /// Machines are only looked at, but for a few kilobytes that are written and removed on control planes, to see how fast
+    /// their disks are, and datagrams between all of them where the overlay is not up yet. `apply` begins with the same look
+    /// where machines are new. Exits with 0 when nothing is in the way (there may be warnings), else with 1.
+    Check(Target),
     /// Print the completion script of a shell
     Completions(Completions),
     /// Print a manual page

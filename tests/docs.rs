@@ -2,6 +2,7 @@
 
 use homectl::exec::{Event, EventKind, Outcome};
 use homectl::inventory;
+use homectl::report::{Check, Finding, Link, LinkState, MachineCheck};
 use homectl::steps::{Lane, StepId};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -131,5 +132,31 @@ fn every_event_is_documented_with_its_fields() {
         for field in value.as_object().unwrap().keys().filter(|k| !matches!(k.as_str(), "at" | "type")) {
             assert!(row.contains(&format!("`{field}`")), "docs/plan-json.md: {name} lacks {field}");
         }
+    }
+}
+
+#[test]
+fn a_check_is_documented_with_its_fields() {
+    let s = String::new;
+    let (memory_mib, free_mib, skew, fsync_ms) = (None, None, None, None);
+    let machine =
+        MachineCheck { name: s(), role: s(), reachable: true, system: s(), kernel: s(), arch: s(), memory_mib, free_mib, skew, fsync_ms };
+    let check = Check {
+        cluster: s(),
+        machines: vec![machine],
+        links: vec![Link { a: s(), b: s(), state: LinkState::Works, seen: s() }],
+        findings: vec![Finding { node: s(), topic: s(), warning: true, what: s(), evidence: Vec::new(), help: s() }],
+    };
+    let page = read("docs/plan-json.md");
+    let section = page.split("## What is in the way").nth(1).unwrap().split("\n## ").next().unwrap();
+    for (field, value) in check.json().as_object().unwrap().iter().filter(|(field, _)| *field != "format") {
+        let row = section.lines().find(|l| l.starts_with(&format!("| `{field}` |"))).unwrap_or_else(|| panic!("no row for {field}"));
+        for inner in value.get(0).and_then(serde_json::Value::as_object).into_iter().flat_map(serde_json::Map::keys) {
+            assert!(row.contains(&format!("`{inner}`")), "{field} lacks {inner}");
+        }
+    }
+    for state in [LinkState::Works, LinkState::Broken, LinkState::Untested] {
+        let name = serde_json::to_value(state).unwrap();
+        assert!(section.contains(&format!("`{}`", name.as_str().unwrap())), "{name}");
     }
 }

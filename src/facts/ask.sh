@@ -16,6 +16,9 @@ if [ -r /sys/fs/cgroup/cgroup.controllers ]; then
 else
     awk '$1 == "memory" && $4 == 1 { print "memory_controller=yes" }' /proc/cgroups 2>/dev/null
 fi
+for f in /boot/cmdline.txt /boot/firmware/cmdline.txt; do
+    [ -f "$f" ] && say boot_cmdline "$f"
+done
 say caps "$(awk '$1 == "CapBnd:" { print $2 }' /proc/self/status)"
 [ -w /proc/sys/net/netfilter/nf_conntrack_max ] && ! grep -q ' /proc/sys.* ro,' /proc/self/mounts && say conntrack writable
 tunables="kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes vm/overcommit_memory vm/panic_on_oom"

@@ -27,6 +27,7 @@ impl Facts {
             systemd: true,
             cgroup_v2: true,
             memory_controller: true,
+            boot_cmdline: None,
             cap_sys_resource: true,
             conntrack_writable: true,
             wireguard: WireGuard::Kernel,

@@ -51,6 +51,8 @@ pub struct Facts {
     pub cgroup_v2: bool,
     /// Whether the memory controller is on.
     pub memory_controller: bool,
+    /// The file with the kernel's command line, where the firmware keeps it in one (Raspberry Pi).
+    pub boot_cmdline: Option<String>,
     /// Whether root has `CAP_SYS_RESOURCE` (containers may lack it).
     pub cap_sys_resource: bool,
     /// Whether `/proc/sys/net/netfilter` can be written.

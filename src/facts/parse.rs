@@ -37,6 +37,7 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
         systemd: get("init") == "systemd",
         cgroup_v2: get("cgroup") == "cgroup2fs",
         memory_controller: get("memory_controller") == "yes",
+        boot_cmdline: Some(get("boot_cmdline").to_owned()).filter(|f| !f.is_empty()),
         cap_sys_resource: caps & CAP_SYS_RESOURCE != 0,
         conntrack_writable: container == "none" || get("conntrack") == "writable",
         wireguard: if get("wireguard") == "kernel" { WireGuard::Kernel } else { WireGuard::UserSpace },

@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout, talk to stderr. Text and JSON are made from the same values, so they cannot disagree.
 
+mod check;
 mod explain;
 mod face;
 mod failure;
@@ -21,6 +22,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use check::{Check, Finding, Link, LinkState, MachineCheck};
 pub use json::plan as plan_json;
 pub use options::{Format, Options};
 pub use output::exit_on_panic;

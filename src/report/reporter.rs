@@ -2,7 +2,7 @@
 //! lines, so that no connection ever waits for a terminal.
 
 use super::output::Output;
-use super::{Format, Options, explain, face::Face, failure, json, plan, status::Status, summary, tally::Tally};
+use super::{Check, Format, Options, explain, face::Face, failure, json, plan, status::Status, summary, tally::Tally};
 use crate::error::{Failure, Result};
 use crate::exec::{Event, EventKind, Sink};
 use crate::plan::Plan;
@@ -156,6 +156,16 @@ impl Reporter {
             Format::Text => self.data(status.text(self.options().colour)),
             Format::Json => self.document(&status.json()),
             Format::Events => self.data(format!("{}\n", status.json())),
+        }
+    }
+
+    /// What stands in the machines' way.
+    pub fn check(&self, check: &Check) {
+        self.settle();
+        match self.options().format {
+            Format::Text => self.data(check.text(self.options().colour)),
+            Format::Json => self.document(&check.json()),
+            Format::Events => self.data(format!("{}\n", check.json())),
         }
     }
 

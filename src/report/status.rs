@@ -104,7 +104,7 @@ impl Status {
     }
 }
 
-fn section(out: &mut String, paint: Paint, title: &str, head: &[&str], body: Vec<Vec<String>>) {
+pub(super) fn section(out: &mut String, paint: Paint, title: &str, head: &[&str], body: Vec<Vec<String>>) {
     if body.is_empty() {
         return;
     }

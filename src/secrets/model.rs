@@ -36,6 +36,12 @@ impl Secrets {
         }
     }
 
+    /// The nodes' names by their WireGuard's public key.
+    #[must_use]
+    pub fn overlay_keys(&self) -> BTreeMap<String, String> {
+        self.wireguard.iter().map(|(node, key)| (key.public.clone(), node.clone())).collect()
+    }
+
     /// The leaf `name` of `owner` (a node's name, or `cluster`).
     #[must_use]
     pub fn leaf(&self, owner: &str, name: &str) -> Option<&Pair> {

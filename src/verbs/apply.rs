@@ -3,8 +3,8 @@
 use super::execute::{Consent, code, execute};
 use super::fleet::{self, Fleet};
 use super::plan_file::PlanFile;
-use super::planning;
 use super::world::World;
+use super::{planning, preflight};
 use crate::cli::{Apply, Global};
 use crate::cluster::Node;
 use crate::error::{Failure, Result, exit};
@@ -30,7 +30,9 @@ async fn converge(inventory: &Path, file: Option<&PlanFile>, global: &Global, ou
     }
     let mut fleet = fleet::open(&world, global, out).await?;
     offline(&world, &fleet, global)?;
-    let plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
+    let warnings = newcomers(&world, &fleet).await?;
+    let mut plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
+    plan.warnings.extend(warnings);
     if let Some(file) = file {
         file.same_plan(&plan)?;
     }
@@ -51,6 +53,19 @@ async fn converge(inventory: &Path, file: Option<&PlanFile>, global: &Global, ou
         exit::OK => whole(&fleet),
         other => other,
     })
+}
+
+/// The closer look of `check` at all machines, where some of them are new: everything that stands in the way is told at once.
+/// Gives back what is only worth a warning. A cluster that is complete is not troubled.
+async fn newcomers(world: &World, fleet: &Fleet) -> Result<Vec<String>> {
+    if fleet.facts.values().all(|f| f.cluster.is_some()) {
+        return Ok(Vec::new());
+    }
+    let closer = preflight::look(&world.cluster, &fleet.facts, &fleet.hosts, &world.secrets.overlay_keys()).await;
+    let (mut failures, _) = preflight::check(&world.cluster, &fleet.facts).sorted();
+    let (more, warnings) = closer.findings.sorted();
+    failures.extend(more);
+    Failure::together(failures).map(|()| warnings)
 }
 
 /// Done, or done as far as machines answered.

@@ -30,6 +30,12 @@ pub(super) struct Fleet {
 /// Nodes that do not answer are *offline*; every other trouble (a key, sudo, a changed host key) is told for all
 /// nodes together and ends the verb before anything was touched.
 pub(super) async fn open(world: &World, global: &Global, out: &Reporter) -> Result<Fleet> {
+    let (fleet, failures) = open_all(world, global, out).await?;
+    Failure::together(failures).map(|()| fleet)
+}
+
+/// The same, with the trouble besides: the machines that have it are left out.
+pub(super) async fn open_all(world: &World, global: &Global, out: &Reporter) -> Result<(Fleet, Vec<Failure>)> {
     let nodes = limited(world, global)?;
     let mut access = Access::of(global, out).await?;
     let mut asks = join_all(nodes.iter().map(|node| ask(world, node, &access, out))).await;
@@ -50,7 +56,7 @@ pub(super) async fn open(world: &World, global: &Global, out: &Reporter) -> Resu
             Err(Trouble::Facts(why)) => failures.push(unread(&node.name, why)),
         }
     }
-    Failure::together(failures).map(|()| fleet)
+    Ok((fleet, failures))
 }
 
 impl Fleet {

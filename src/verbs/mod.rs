@@ -2,6 +2,7 @@
 
 mod apply;
 mod assumed;
+mod check;
 mod execute;
 mod fleet;
 mod init;
@@ -37,6 +38,7 @@ pub async fn run(cli: &Cli, out: &Reporter) -> Result<u8> {
         Verb::Plan(args) => Box::pin(planning::run(args, global, out)).await,
         Verb::Apply(args) => Box::pin(apply::run(args, global, out)).await,
         Verb::Render(args) => render::run(args, global, out).await,
+        Verb::Check(args) => Box::pin(check::run(args, global, out)).await,
         Verb::Status(args) => Box::pin(status::run(args, global, out)).await,
         Verb::Kubeconfig(args) => kubeconfig::run(args, global, out).await,
         Verb::Reset(args) => Box::pin(reset::run(args, global, out)).await,

@@ -91,9 +91,9 @@ fn of_object(want: &Want, survey: &Survey) -> Seen {
 fn node_steps(world: &World, fleet: &Fleet, mode: Mode, out: &Reporter) -> Result<(Vec<Step>, Vec<String>)> {
     let mut warnings = Vec::new();
     if mode == Mode::Present {
-        let found = preflight::check(&world.cluster, &fleet.facts);
-        Failure::together(found.failures)?;
-        warnings = found.warnings;
+        let (failures, found) = preflight::check(&world.cluster, &fleet.facts).sorted();
+        Failure::together(failures)?;
+        warnings = found;
         steps::check_etcd(&world.cluster, &fleet.facts, &world.secrets.etcd_ca.cert)?;
     }
     let mut all = Vec::new();

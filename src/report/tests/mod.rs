@@ -1,5 +1,6 @@
 //! Screens as they are, from values made by hand.
 
+mod check_screen;
 mod event_lines;
 pub(super) mod fixture;
 mod json_form;
