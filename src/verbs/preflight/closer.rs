@@ -10,7 +10,7 @@ use crate::report::Link;
 use crate::ssh::Connection;
 use data_encoding::HEXLOWER;
 use futures::future::join_all;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const SCRIPT: &str = include_str!("look.sh");
@@ -43,8 +43,12 @@ pub(in crate::verbs) async fn look(
 ) -> Closer {
     let nodes: Vec<&Node> = cluster.nodes.iter().filter(|n| hosts.contains_key(&n.name)).collect();
     let nonce = HEXLOWER.encode(&rand::random::<[u8; 8]>());
+    // Where both are of the cluster already, their handshakes tell.
+    let ours: BTreeSet<&str> = facts.iter().filter(|(_, f)| f.cluster.as_ref() == Some(&cluster.name)).map(|(n, _)| n.as_str()).collect();
     let asks = nodes.iter().map(|node| {
-        let script = script(cluster, node, &nodes, &nonce);
+        let is_old = |name: &str| ours.contains(node.name.as_str()) && ours.contains(name);
+        let peers: Vec<&Node> = nodes.iter().copied().filter(|p| !is_old(&p.name)).collect();
+        let script = script(cluster, node, &peers, &nonce);
         async move { (*node, ask(&hosts[&node.name], &script).await) }
     });
     let mut closer = Closer::default();
@@ -63,7 +67,7 @@ pub(in crate::verbs) async fn look(
         }
     }
     fleet::cards(cluster, facts, &closer.readings, &mut closer.findings);
-    closer.links = reach::judge(cluster, &closer.readings, keys, &mut closer.findings);
+    closer.links = reach::judge(cluster, &closer.readings, &ours, keys, &mut closer.findings);
     closer
 }
 

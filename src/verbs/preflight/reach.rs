@@ -6,7 +6,7 @@ use super::reading::{Reach, Reading};
 use crate::cluster::{Cluster, Node};
 use crate::error::Failure;
 use crate::report::{Link, LinkState};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Listens, sends and answers.
 const PROGRAM: &str = include_str!("reach.pl");
@@ -15,7 +15,7 @@ const ROUNDS: u32 = 30;
 /// Keepalives go every 5 s, and a session is made anew after 2 min: older than this, nothing came for a while.
 const OLD: u64 = 200;
 
-/// The function `probe` of sh, from `node` to those of `peers`.
+/// The function `probe` of sh, from `node` to `peers`: those with whom its handshakes cannot tell.
 pub(super) fn script(node: &Node, peers: &[&Node], nonce: &str) -> String {
     let others = peers.iter().filter(|p| p.name != node.name);
     let others: Vec<String> = others.map(|p| format!("'{}={}'", p.name, p.endpoint_from(node).unwrap_or_default())).collect();
@@ -66,10 +66,12 @@ impl End<'_> {
     }
 }
 
-/// Every pair of machines that were looked at, and what is wrong with it; `keys` are the nodes' by public key.
+/// Every pair of machines that were looked at, and what is wrong with it; `ours` are those that have an overlay already,
+/// `keys` the nodes' by public key.
 pub(super) fn judge(
     cluster: &Cluster,
     readings: &BTreeMap<String, Reading>,
+    ours: &BTreeSet<&str>,
     keys: &BTreeMap<String, String>,
     found: &mut Findings,
 ) -> Vec<Link> {
@@ -78,7 +80,8 @@ pub(super) fn judge(
     for (i, a) in asked.iter().enumerate() {
         for b in &asked[i + 1..] {
             let (a, b) = (end(a, b, readings, keys), end(b, a, readings, keys));
-            let (state, seen) = pair(&a, &b);
+            let both = ours.contains(a.node.name.as_str()) && ours.contains(b.node.name.as_str());
+            let (state, seen) = if both { joined(&a, &b) } else { pair(&a, &b) };
             if state == LinkState::Broken {
                 fail(&a, &b, &seen, found);
             }
@@ -95,15 +98,23 @@ fn end<'a>(node: &'a Node, other: &Node, readings: &'a BTreeMap<String, Reading>
     End { node, reading, knows: peer.is_some(), handshake: peer.and_then(|(_, age)| *age) }
 }
 
-/// The state of a pair, and what showed it.
-fn pair(a: &End, b: &End) -> (LinkState, String) {
-    if a.knows && b.knows {
-        return match a.handshake.into_iter().chain(b.handshake).min() {
-            Some(age) if age <= OLD => (LinkState::Works, format!("last handshake {age} s ago")),
-            Some(age) => (LinkState::Broken, format!("no handshake for {age} s")),
-            None => (LinkState::Broken, "never a handshake".to_owned()),
-        };
+/// The state of a pair that has an overlay already.
+fn joined(a: &End, b: &End) -> (LinkState, String) {
+    for (end, other) in [(a, b), (b, a)] {
+        if !end.knows {
+            let (name, peer) = (&end.node.name, &other.node.name);
+            return (LinkState::Untested, format!("could not be tested: {name}'s WireGuard does not run, or does not know {peer}"));
+        }
     }
+    match a.handshake.into_iter().chain(b.handshake).min() {
+        Some(age) if age <= OLD => (LinkState::Works, format!("last handshake {age} s ago")),
+        Some(age) => (LinkState::Broken, format!("no handshake for {age} s")),
+        None => (LinkState::Broken, "never a handshake".to_owned()),
+    }
+}
+
+/// The state of a pair of which one at least is new, and what showed it.
+fn pair(a: &End, b: &End) -> (LinkState, String) {
     if a.echoed(b) || b.echoed(a) {
         return (LinkState::Works, "a datagram went there and back".to_owned());
     }

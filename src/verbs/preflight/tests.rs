@@ -8,7 +8,7 @@ use crate::facts::{Facts, Foreign, WireGuard};
 use crate::house::{cluster, node};
 use crate::report::LinkState;
 use crate::scenes::facts;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
@@ -236,13 +236,20 @@ fn pairs_of_the_overlay() {
         (probed(&[], &[]), taken, Untested, "could not be tested: WireGuard's port of barn is taken (Address already in use)"),
         (up("cabin", Some(3)), probed(&[], &[]), Untested, "could not be tested: attic's WireGuard runs already, barn's does not yet"),
         (up("cabin", Some(3)), probed(&["attic"], &["attic"]), Works, "a datagram went there and back"),
-        (up("barn", None), up("attic", Some(140)), Works, "last handshake 140 s ago"),
-        (up("barn", Some(900)), up("attic", Some(1000)), Broken, "no handshake for 900 s"),
-        (up("barn", None), up("attic", None), Broken, "never a handshake"),
+        (up("barn", None), up("attic", Some(140)), Works, "ours: last handshake 140 s ago"),
+        (up("barn", Some(900)), up("attic", Some(1000)), Broken, "ours: no handshake for 900 s"),
+        (up("barn", None), up("attic", None), Broken, "ours: never a handshake"),
+        (
+            up("barn", Some(2)),
+            Reading::default(),
+            Untested,
+            "ours: could not be tested: barn's WireGuard does not run, or does not know attic",
+        ),
     ] {
         let mut found = Findings::default();
         let readings = [("attic".to_owned(), attic), ("barn".to_owned(), barn)].into();
-        let links = reach::judge(&cluster, &readings, &keys, &mut found);
+        let (ours, seen) = seen.strip_prefix("ours: ").map_or((&["attic"][..], seen), |seen| (&["attic", "barn"], seen));
+        let links = reach::judge(&cluster, &readings, &ours.iter().copied().collect(), &keys, &mut found);
         assert_eq!((links.len(), links[0].state, links[0].seen.as_str()), (1, state, seen));
         assert_eq!(told(&found).len(), usize::from(state == Broken));
     }
@@ -255,7 +262,7 @@ fn a_broken_pair_is_told_where_it_is_to_be_mended() {
     let mut deaf = probed(&[], &[]);
     deaf.reach.as_mut().unwrap().unresolved.insert("attic".into(), "home.example.net: Name or service not known".into());
     let readings = [("attic".to_owned(), probed(&[], &[])), ("cabin".to_owned(), deaf)].into();
-    reach::judge(&cluster, &readings, &BTreeMap::new(), &mut found);
+    reach::judge(&cluster, &readings, &BTreeSet::new(), &BTreeMap::new(), &mut found);
     let told = &found.report(["attic", "cabin"].into_iter())[0];
     assert_eq!((told.node.as_str(), told.what.as_str()), ("cabin", "the overlay does not get through between it and attic"));
     assert_eq!(told.evidence, ["cabin looks for home.example.net: Name or service not known; no datagram arrived, in either direction"],);

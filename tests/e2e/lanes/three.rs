@@ -41,6 +41,34 @@ struct Story<'a> {
 }
 
 impl Story<'_> {
+    /// `check`, which ends with `code` and finds attic and cellar as told, all other pairs well; its findings.
+    fn links(&self, state: &str, code: i32) -> Result<String> {
+        let ran = self.homectl.run("check", &["--json"])?.with(code)?;
+        let told: Value = serde_json::from_str(&ran.out).map_err(|error| format!("{error}: {}", ran.seen()))?;
+        let links = told["links"].as_array().cloned().unwrap_or_default();
+        ensure(links.len() == 3, || format!("not three pairs: {}", ran.seen()))?;
+        for link in &links {
+            let due = if link["a"] == "attic" && link["b"] == "cellar" { state } else { "works" };
+            ensure(link["state"] == due, || format!("{link} is not {due}"))?;
+        }
+        Ok(told["findings"].to_string())
+    }
+
+    /// Nothing from cellar gets to attic. Both `check` and `apply` say so, and `apply` does not begin.
+    fn unreached(&self) -> Result {
+        let attic = self.cluster.lab.address(11);
+        self.links("works", 0)?;
+        self.cluster.lab.sh("cellar", &format!("ip route add blackhole {attic}/32"))?;
+        let findings = self.links("broken", 1);
+        let ran = self.homectl.run("apply", &["--yes"]).and_then(|ran| ran.with(1));
+        self.cluster.lab.sh("cellar", &format!("ip route del blackhole {attic}/32"))?;
+        let (findings, ran) = (findings?, ran?);
+        for text in [&findings, &ran.err] {
+            ensure(text.contains("the overlay does not get through between it and") && text.contains("UDP port 51820"), || text.clone())?;
+        }
+        self.links("works", 0).map(drop)
+    }
+
     fn tell(&self) -> Result {
         let mut all = NODES.to_vec();
         all.push(SPARE);
@@ -48,10 +76,12 @@ impl Story<'_> {
             self.homectl.write_inventory(&self.cluster.lab.inventory()?)?;
         }
         let pristine = Trees::of_machines(self.cluster.lab, &all)?;
+        self.scene.check("check: a pair that UDP does not reach is named before anything begins", || self.unreached());
         self.scene.step("fresh: apply", || self.apply("fresh apply of three machines, seconds"))?;
         self.scene.step("fresh: kubeconfig", || self.kubeconfig())?;
         self.scene.step("fresh: all is well as soon as apply has ended", || self.well())?;
         self.scene.check("status: says what is", || state::told(self.cluster, self.homectl.run("status", &["--json"])?));
+        self.scene.check("check: nothing in the way of a cluster that runs", || self.links("works", 0).map(drop));
         self.used();
         self.scene.step("again: No changes, and nothing is written", || self.again())?;
         self.scene.step("again: plan says so too, byte for byte", || self.plan_is_stable())?;
