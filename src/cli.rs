@@ -56,7 +56,7 @@ pub enum Verb {
     Kubeconfig(Kubeconfig),
     /// Remove what homectl put on the machines, and nothing else
     Reset(Target),
-    /// Explain exit codes: what they mean and what to do
+    /// Explain exit codes, or what the last run did
     Explain(Explain),
     /// Look at all machines at once: everything that stands in the way of a cluster
     ///
@@ -168,6 +168,9 @@ pub struct Explain {
     /// One exit code; all of them when none is given
     #[arg(value_name = "CODE")]
     pub code: Option<u8>,
+    /// What the last run on this computer did: its steps, and what failed with the evidence
+    #[arg(long, conflicts_with = "code")]
+    pub last: bool,
 }
 
 /// `homectl completions`.

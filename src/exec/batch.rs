@@ -57,9 +57,14 @@ impl Batch {
         let n = self.tags.len();
         let _ = write!(
             self.text,
-            "echo \"@$N b {n}\"\n(set -eu\ncd /\n{fragment}\n)\nrc=$?\nprintf '\\n@%s e {n} %s\\n' \"$N\" \"$rc\"\n[ \"$rc\" = 0 ] || exit 1\n"
+            "echo \"@$N b {n}\"\n(set -eu\ncd /\n{fragment}\n)\nrc=$?\nprintf '\\n@%s e {n} %s\\n' \"$N\" \"$rc\"\n[ \"$rc\" = 0 ] || {{ journal \"${{hc_step-}}: failed with status $rc\"; exit 1; }}\n"
         );
         self.tags.push(tag);
+    }
+
+    /// From here on it is this step that the machine's journal speaks of.
+    pub(super) fn step(&mut self, name: &str) {
+        let _ = writeln!(self.text, "hc_step={}", quote(name));
     }
 
     /// Adds a wait for evidence: polled every 100 ms, told once a second, given up at the deadline with the last
@@ -85,6 +90,7 @@ impl Batch {
             fragment,
             "if [ \"$now\" != \"$told\" ]; then told=$now; printf '\\n@%s w {n} %s %s\\n' \"$N\" $((now - began)) \"$(printf %s \"$out\" | tail -n 1 | cut -c 1-200)\"; fi\nsleep 0.1\ndone"
         );
+        fragment.push_str("journal \"${hc_step-}: ready\"\n");
         self.push(tag, &fragment);
     }
 

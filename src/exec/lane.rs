@@ -90,8 +90,9 @@ impl Walk<'_> {
         let mut arrived: Option<Arc<BTreeMap<String, Vec<Supplied>>>> = None;
         for i in 0..self.steps.len() {
             self.needs(i).await?;
-            self.batch.push(Tag::Begin(i), ":");
             let step = self.steps[i];
+            self.batch.step(&step.id.name);
+            self.batch.push(Tag::Begin(i), "journal \"${hc_step-}: begins\"");
             for (k, item) in step.items.iter().enumerate() {
                 match item.verdict.change().map(|c| &c.run) {
                     Some(Does::Script(sh)) => self.batch.push(Tag::Item(i, k), sh.as_str()),
@@ -100,6 +101,7 @@ impl Walk<'_> {
                             // What is ready to run runs while the programs travel.
                             self.flush().await?;
                             arrived = Some(self.receive(i, uploads.clone()).await?);
+                            self.batch.step(&step.id.name);
                         }
                         let files = arrived.as_ref().and_then(|a| a.get(&program.artifact.sha256)).cloned().unwrap_or_default();
                         self.batch.push(Tag::Item(i, k), &install::finish(program, &files));
@@ -107,7 +109,7 @@ impl Walk<'_> {
                     Some(Does::Api(..)) | None => {}
                 }
             }
-            self.batch.push(Tag::Worked(i), ":");
+            self.batch.push(Tag::Worked(i), "journal \"${hc_step-}: done\"");
             if step.ready.is_some() {
                 self.unproven.insert(i);
             }
@@ -140,6 +142,7 @@ impl Walk<'_> {
         if self.unproven.remove(&k)
             && let Some(ready) = &self.steps[k].ready
         {
+            self.batch.step(&self.steps[k].id.name);
             self.batch.wait(Tag::Ready(k), ready);
         }
     }

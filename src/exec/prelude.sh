@@ -42,6 +42,11 @@ unit_reload() {
     unit_fresh "$1"
     systemctl reload-or-restart -- "$1"
 }
+journal() { # WORDS: for whoever asks this machine later: journalctl -t homectl
+    who=
+    read -r _ who 2>/dev/null <"${hc_lock_file:-/dev/null}" || :
+    logger -t homectl -- "$1${who:+; $who}" 2>/dev/null || :
+}
 unit_settled() { # systemd has nothing left to do for any of them: what answers now is no process that is about to stop
     for u; do
         case $(systemctl show -p Job --value -- "$u") in '' | 0) ;; *)

@@ -49,7 +49,7 @@ fn lane(plan: &Plan, lane: &Lane) -> Value {
     json!({ "lane": lane, "counts": counts(&sum) })
 }
 
-fn counts(c: &Counts) -> Value {
+pub(super) fn counts(c: &Counts) -> Value {
     json!({
         "create": c.create, "update": c.update, "delete": c.delete, "run": c.run,
         "deferred": c.deferred, "blocked": c.blocked, "settled": c.settled,

@@ -7,6 +7,7 @@ mod explain;
 mod face;
 mod failure;
 pub mod github;
+mod journal;
 mod json;
 mod lines;
 mod live;
@@ -23,6 +24,7 @@ mod tally;
 mod tests;
 
 pub use check::{Check, Finding, Link, LinkState, MachineCheck};
+pub use journal::Journal;
 pub use json::plan as plan_json;
 pub use options::{Format, Options};
 pub use output::exit_on_panic;

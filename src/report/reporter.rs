@@ -2,7 +2,7 @@
 //! lines, so that no connection ever waits for a terminal.
 
 use super::output::Output;
-use super::{Check, Format, Options, explain, face::Face, failure, json, plan, status::Status, summary, tally::Tally};
+use super::{Check, Format, Options, explain, face::Face, failure, journal, json, plan, status::Status, summary, tally::Tally};
 use crate::error::{Failure, Result};
 use crate::exec::{Event, EventKind, Sink};
 use crate::plan::Plan;
@@ -167,6 +167,17 @@ impl Reporter {
             Format::Json => self.document(&check.json()),
             Format::Events => self.data(format!("{}\n", check.json())),
         }
+    }
+
+    /// What the last run on this computer did.
+    pub fn last_run(&self) -> Result<()> {
+        let lines = journal::last()?;
+        match self.options().format {
+            Format::Text => self.data(journal::text(&lines)),
+            Format::Json => self.document(&Value::Array(lines)),
+            Format::Events => lines.iter().for_each(|line| self.data(format!("{line}\n"))),
+        }
+        Ok(())
     }
 
     /// The exit codes, or one of them.

@@ -8,9 +8,10 @@ use super::tap::Tap;
 use super::world::World;
 use crate::cli::Global;
 use crate::error::{Failure, Result, exit};
-use crate::exec::{Report, Run, Supply};
+use crate::exec::{Report, Run, Sink, Supply};
 use crate::plan::{self, Plan};
-use crate::report::Reporter;
+use crate::report::{Journal, Reporter};
+use crate::steps::Mode;
 use crate::want::{Program, Run as Does};
 use futures::future::try_join_all;
 use std::collections::BTreeMap;
@@ -47,13 +48,14 @@ pub(super) async fn execute(
 ) -> Result<Report> {
     let supply = Cache::new(&world.inventory, out.sink())?;
     fetched(&plan, &supply).await?;
-    let _locks = hold(fleet).await?;
+    let id = format!("{:08x}", rand::random::<u32>());
+    let _locks = hold(fleet, &id).await?;
     let plan = agreed(world, fleet, plan, consent, global, out).await?;
     fetched(&plan, &supply).await?;
     let stop = CancellationToken::new();
     let watch = tokio::spawn(interrupts(stop.clone(), out.clone()));
     let tap = Tap { cluster: &world.cluster, secrets: &world.secrets, hosts: &fleet.hosts, api: OnceCell::new() };
-    let run = Run { plan: &plan, hosts: &fleet.hosts, supply: &supply, api: &tap, sink: out.sink(), stop };
+    let run = Run { plan: &plan, hosts: &fleet.hosts, supply: &supply, api: &tap, sink: noted(&id, world, &plan, out), stop };
     let report = run.go().await;
     watch.abort();
     out.finish(&plan);
@@ -101,15 +103,28 @@ async fn fetched(plan: &Plan, supply: &Cache) -> Result<()> {
 }
 
 /// Every machine's lock, or none: who holds it is told.
-async fn hold(fleet: &Fleet) -> Result<Vec<Box<dyn Send + Sync>>> {
+async fn hold(fleet: &Fleet, id: &str) -> Result<Vec<Box<dyn Send + Sync>>> {
     let who = format!(
-        "{}@{} (pid {})",
+        "{}@{} (pid {}, run {id})",
         std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".into()),
         std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "another computer".into()).trim(),
         std::process::id()
     );
     let who = &who;
     try_join_all(fleet.hosts.iter().map(|(node, host)| async move { host.lock(who).await.map_err(|e| e.into_failure(node)) })).await
+}
+
+/// Everything goes to the terminal and into the journal.
+fn noted(id: &str, world: &World, plan: &Plan, out: &Reporter) -> Sink {
+    let verb = if plan.mode == Mode::Present { "apply" } else { "reset" };
+    let journal = Journal::begin(id, verb, &world.inventory.path, plan);
+    let sink = out.sink();
+    Sink::new(move |kind| {
+        if let Some(journal) = &journal {
+            journal.tell(&kind);
+        }
+        sink.tell(kind);
+    })
 }
 
 /// Ctrl-C once: stop at the next safe point; twice: now.

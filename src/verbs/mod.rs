@@ -44,6 +44,7 @@ pub async fn run(cli: &Cli, out: &Reporter) -> Result<u8> {
         Verb::Reset(args) => Box::pin(reset::run(args, global, out)).await,
         Verb::Completions(args) => shell::completions(args, out),
         Verb::Man(args) => shell::man(args, out),
+        Verb::Explain(args) if args.last => out.last_run().map(|()| exit::OK),
         Verb::Explain(args) => out.explain(args.code).map(|()| exit::OK),
     }
 }

@@ -52,6 +52,14 @@ impl Homectl {
         Ok(ran)
     }
 
+    /// A verb that needs no inventory.
+    pub(crate) fn bare(&self, verb: &str, flags: &[&str]) -> Result<Ran> {
+        let mut command = self.command(verb, Path::new("--no-color"), flags);
+        let ran = run(&mut command, b"", DEADLINE)?;
+        self.keep(verb, &ran)?;
+        Ok(ran)
+    }
+
     /// The same, sent these signals, each so long after the one before (the first after the start).
     pub(crate) fn run_until(&self, verb: &str, flags: &[&str], stdin: &[u8], signals: Vec<(Duration, &'static str)>) -> Result<Ran> {
         let ran = run_and(&mut self.command(verb, &self.inventory(), flags), stdin, DEADLINE, move |id| {

@@ -140,6 +140,13 @@ impl Story<'_> {
         self.scene.step("stopped: killed", || {
             let ran = cut(vec![(Duration::from_secs(7), "KILL")])?;
             ensure(ran.code.is_none(), || ran.seen())
-        })
+        })?;
+        self.scene.check("stopped: both journals tell of it", || {
+            let told = self.homectl.bare("explain", &["--last"])?.with(0)?;
+            ensure(told.out.contains("not: homectl was killed") && told.out.contains("attic  "), || told.seen())?;
+            let said = self.cluster.lab.sh("attic", "journalctl -t homectl -o cat --no-pager")?;
+            ensure(said.contains("base: begins; ") && said.contains("base: done; ") && said.contains(", run "), || said)
+        });
+        Ok(())
     }
 }
