@@ -233,6 +233,9 @@ pub struct Global {
     /// Go on without machines that do not answer, where the control plane keeps its majority; exits with 3
     #[arg(long, global = true)]
     pub allow_offline: bool,
+    /// Take the machines' locks away from another run that holds them; whose they were is said
+    #[arg(long, global = true)]
+    pub break_lock: bool,
     /// Say at the end how much went over each node's connections: turns, bytes sent, bytes received
     #[arg(long, global = true)]
     pub traffic: bool,

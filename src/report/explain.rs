@@ -35,7 +35,7 @@ const CODES: &[Code] = &[
     Code {
         exit: exit::LOCKED,
         means: "another run holds the lock",
-        todo: "The message says who and since when. Wait for it; the lock goes with the connection of its holder.",
+        todo: "The message says who and since when. Wait for it; the lock goes with the connection of its holder. --break-lock takes it away.",
     },
     Code {
         exit: exit::USAGE,

@@ -49,6 +49,9 @@ pub(super) async fn execute(
     let supply = Cache::new(&world.inventory, out.sink())?;
     fetched(&plan, &supply).await?;
     let id = format!("{:08x}", rand::random::<u32>());
+    if global.break_lock {
+        broken(fleet, out).await?;
+    }
     let _locks = hold(fleet, &id).await?;
     let plan = agreed(world, fleet, plan, consent, global, out).await?;
     fetched(&plan, &supply).await?;
@@ -100,6 +103,18 @@ async fn fetched(plan: &Plan, supply: &Cache) -> Result<()> {
     });
     let once: BTreeMap<&str, &Program> = programs.collect();
     try_join_all(once.into_values().map(|program| supply.get(program))).await.map(|_| ())
+}
+
+/// Ends whoever holds a lock, and says who that was.
+async fn broken(fleet: &Fleet, out: &Reporter) -> Result<()> {
+    let asks = fleet.hosts.iter().map(|(node, host)| async move {
+        let reply = host.run(include_str!("break-lock.sh"), &mut |_| ()).await.map_err(|e| e.into_failure(node))?;
+        Ok::<_, Failure>((node, reply.output.trim().to_owned()))
+    });
+    for (node, who) in try_join_all(asks).await?.into_iter().filter(|(_, who)| !who.is_empty()) {
+        out.talk(&format!("{node}: took the lock away from {who}"));
+    }
+    Ok(())
 }
 
 /// Every machine's lock, or none: who holds it is told.

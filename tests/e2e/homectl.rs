@@ -52,6 +52,22 @@ impl Homectl {
         Ok(ran)
     }
 
+    /// A verb, and the same again so long after its start.
+    pub(crate) fn run_twice(&self, verb: &str, flags: &[&str], stdin: &[u8], after: Duration) -> Result<(Ran, Ran)> {
+        let (mut first, mut second) = (self.command(verb, &self.inventory(), flags), self.command(verb, &self.inventory(), flags));
+        let (first, second) = std::thread::scope(|scope| {
+            let second = scope.spawn(|| {
+                std::thread::sleep(after);
+                run(&mut second, stdin, DEADLINE)
+            });
+            (run(&mut first, stdin, DEADLINE), second.join())
+        });
+        let (first, second) = (first?, second.map_err(|_| "the second run broke")??);
+        self.keep(verb, &first)?;
+        self.keep(verb, &second)?;
+        Ok((first, second))
+    }
+
     /// A verb that needs no inventory.
     pub(crate) fn bare(&self, verb: &str, flags: &[&str]) -> Result<Ran> {
         let mut command = self.command(verb, Path::new("--no-color"), flags);

@@ -57,7 +57,7 @@ impl Story<'_> {
             self.cut_short()?;
         }
         scene.step("fresh: apply --accept-new", || {
-            let ran = self.apply(&["--yes", "--accept-new"])?.with(0)?;
+            let ran = if self.user == "pw" { self.apply(&["--yes", "--accept-new"])? } else { self.contested()? }.with(0)?;
             scene.figure("fresh apply of one machine, seconds", ran.took);
             write(&homectl.dir.join("kubeconfig"), &homectl.run("kubeconfig", &[])?.ok()?)
         })?;
@@ -105,6 +105,15 @@ impl Story<'_> {
         self.homectl.run_with("apply", &[flags, more].concat(), stdin)
     }
 
+    /// Two applies at once: the second is told whose turn it is.
+    fn contested(&self) -> Result<Ran> {
+        let (login, stdin) = self.login();
+        let flags = [&["--yes", "--accept-new"], login].concat();
+        let (first, second) = self.homectl.run_twice("apply", &flags, stdin, Duration::from_secs(5))?;
+        ensure(second.code == Some(5) && second.err.contains(", run "), || second.seen())?;
+        Ok(first)
+    }
+
     /// A drift, a plan of how to mend it, another drift: the plan is refused, then runs, then is out of date.
     fn kept_plan(&self) -> Result {
         let lab = self.cluster.lab;
@@ -129,6 +138,17 @@ impl Story<'_> {
     fn cut_short(&self) -> Result {
         let flags = &["--yes", "--accept-new", "--ask-sudo-password"];
         let cut = |signals| self.homectl.run_until("apply", flags, b"homectl\n", signals);
+        self.scene.step("stopped: a lock that is held can be taken away", || {
+            // Somebody who holds it for ever, as a homectl that hangs would.
+            let holder = "exec 9>>/run/homectl.lock && flock -n 9 && echo 'x1 somebody@elsewhere (pid 7, run 0000) since 2026' >/run/homectl.lock && \
+                          exec sleep 600 >/dev/null 2>&1";
+            self.cluster.lab.sh("attic", &format!("({holder}) & sleep 0.3"))?;
+            let ran = self.apply(&["--yes", "--accept-new"])?.with(5)?;
+            ensure(ran.err.contains("somebody@elsewhere"), || ran.seen())?;
+            let flags = vec!["--yes", "--accept-new", "--ask-sudo-password", "--break-lock"];
+            let ran = self.homectl.run_until("apply", &flags, b"homectl\n", vec![(Duration::from_secs(5), "INT")])?.with(130)?;
+            ensure(ran.err.contains("took the lock away from somebody@elsewhere"), || ran.seen())
+        })?;
         self.scene.step("stopped: Ctrl-C ends it at a safe point", || {
             let ran = cut(vec![(Duration::from_millis(3500), "INT")])?.with(130)?;
             ensure(ran.err.contains("Interrupted"), || ran.seen())
