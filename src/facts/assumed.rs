@@ -46,6 +46,7 @@ impl Facts {
             sysctls: BTreeMap::new(),
             locked_sysctls: BTreeSet::new(),
             cluster: None,
+            authority: None,
             cluster_node: None,
             cluster_kubernetes: None,
             etcd_data: false,

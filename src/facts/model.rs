@@ -86,6 +86,8 @@ pub struct Facts {
     pub locked_sysctls: BTreeSet<String>,
     /// Name of the homectl cluster recorded on the machine, if any.
     pub cluster: Option<String>,
+    /// sha256, lower-case hex, of the certificate of the authority that the machine's cluster has.
+    pub authority: Option<String>,
     /// The node's name recorded with it.
     pub cluster_node: Option<String>,
     /// The version of Kubernetes recorded with it.
@@ -101,3 +103,17 @@ pub struct Facts {
     /// Kernel lets modules be loaded (`/proc/modules` exists).
     pub modules: bool,
 }
+
+impl Facts {
+    /// A machine that lost the record of whose it is, is known by the authority that it trusts: this cluster's, by its
+    /// certificate's sha256. Else its own services would look like somebody else's.
+    pub fn recognise(&mut self, cluster: &str, authority: &str) {
+        if self.cluster.is_none() && self.authority.as_deref() == Some(authority) {
+            self.cluster = Some(cluster.to_owned());
+            self.foreign.retain(|foreign| !LINKS.contains(&foreign.what.as_str()));
+        }
+    }
+}
+
+/// Links of the names that ours have; asked for where no record is.
+const LINKS: [&str; 2] = ["wg0", "cni0"];

@@ -60,6 +60,7 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
             .collect(),
         locked_sysctls: get("locked_sysctl").split_whitespace().map(|k| k.replace('/', ".")).collect(),
         cluster: Some(get("cluster").to_owned()).filter(|c| !c.is_empty()),
+        authority: Some(get("authority").to_owned()).filter(|c| !c.is_empty()),
         cluster_node: Some(get("cluster_node").to_owned()).filter(|c| !c.is_empty()),
         cluster_kubernetes: Some(get("cluster_kubernetes").to_owned()).filter(|c| !c.is_empty()),
         etcd_data: get("etcd_data") == "yes",
@@ -127,5 +128,18 @@ mod tests {
     #[test]
     fn a_cut_reply_is_an_error() {
         assert!(parse(&REPLY[..REPLY.len() - 9], NOW).unwrap_err().contains("cut"));
+    }
+
+    #[test]
+    fn a_machine_without_its_record_is_known_by_its_authority() {
+        let reply = |more: &str| parse(&REPLY.replace("end=yes", &format!("foreign.wg0=it exists\n{more}end=yes")), NOW).unwrap();
+        let known = |mut facts: Facts| {
+            facts.recognise("home", "a1");
+            (facts.cluster, facts.foreign.iter().map(|f| f.what.clone()).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(known(reply("authority=a1\n")), (Some("home".into()), "k3s".into()));
+        assert_eq!(known(reply("authority=b2\n")).0, None);
+        assert_eq!(known(reply("")).0, None);
+        assert_eq!(known(reply("authority=a1\ncluster=other\n")).0, Some("other".into()), "what is recorded counts");
     }
 }

@@ -10,6 +10,7 @@ use crate::kube::Api;
 use crate::report::Reporter;
 use crate::secrets::SecretText;
 use crate::ssh::{self, Ask, ConnectSpec, Connection, Doors, KeyRing, RemoteError};
+use crate::want::Body;
 use futures::future::{join_all, try_join_all};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,8 @@ use std::sync::{Arc, OnceLock};
 pub(super) struct Fleet {
     pub(super) hosts: BTreeMap<String, Connection>,
     pub(super) facts: BTreeMap<String, Facts>,
+    /// The cluster's name and its authority's sum, by which machines are known.
+    ours: (String, String),
     /// Nodes that did not answer, with what was seen.
     pub(super) offline: Vec<(String, String)>,
     /// The client that looked at the API, once one did.
@@ -40,7 +43,7 @@ pub(super) async fn open_all(world: &World, global: &Global, out: &Reporter) -> 
     let mut access = Access::of(global, out).await?;
     let mut asks = join_all(nodes.iter().map(|node| ask(world, node, &access, out))).await;
     first_contacts(world, &nodes, &mut asks, &mut access, out).await?;
-    let mut fleet = Fleet { hosts: BTreeMap::new(), facts: BTreeMap::new(), offline: Vec::new(), api: OnceLock::new() };
+    let mut fleet = Fleet { hosts: BTreeMap::new(), facts: BTreeMap::new(), ours: ours(world), offline: Vec::new(), api: OnceLock::new() };
     let mut failures = Vec::new();
     for (node, answer) in nodes.iter().zip(asks) {
         match answer {
@@ -62,9 +65,10 @@ pub(super) async fn open_all(world: &World, global: &Global, out: &Reporter) -> 
 impl Fleet {
     /// Asks every machine for its facts once more.
     pub(super) async fn ask_again(&mut self) -> Result<()> {
+        let ours = &self.ours;
         let asks = self.hosts.iter().map(|(node, host)| async move {
             let reply = host.run(&facts::script(), &mut |_| ()).await.map_err(|e| e.into_failure(node))?;
-            let facts = facts::parse(&reply.output, clock()).map_err(|why| unread(node, why))?;
+            let facts = read(&reply.output, ours).map_err(|why| unread(node, why))?;
             Ok::<_, Failure>((node.clone(), facts))
         });
         self.facts = try_join_all(asks).await?.into_iter().collect();
@@ -178,6 +182,17 @@ async fn ask(world: &World, node: &Node, access: &Access, out: &Reporter) -> Ans
     let host = ssh::connect(&spec).await.map_err(Trouble::Remote)?;
     sink.tell(EventKind::Connected { node: node.name.clone() });
     let reply = host.run(&facts::script(), &mut |_| ()).await.map_err(Trouble::Remote)?;
-    let facts = facts::parse(&reply.output, clock()).map_err(Trouble::Facts)?;
+    let facts = read(&reply.output, &ours(world)).map_err(Trouble::Facts)?;
     Ok((host, facts))
+}
+
+/// The cluster's name, and the sum of its authority's certificate as it lies on machines.
+fn ours(world: &World) -> (String, String) {
+    (world.cluster.name.clone(), Body::Text(world.secrets.cluster_ca.cert.clone()).sha256())
+}
+
+fn read(reply: &str, (cluster, authority): &(String, String)) -> Result<Facts, String> {
+    let mut facts = facts::parse(reply, clock())?;
+    facts.recognise(cluster, authority);
+    Ok(facts)
 }

@@ -71,6 +71,8 @@ impl Desk<'_> {
     fn tell(&self) -> Result {
         self.scene.step("fresh: apply", || self.fresh())?;
         self.mended("files, settings, links, tables", files::ROWS);
+        // Before anything restarts the controllers: what they say of deployments is old until they lead again.
+        self.mended("objects in the API", api::ROWS);
         match self.cluster.lab.sh("cellar", "grep -q '^br_netfilter ' /proc/modules && modprobe -n -r br_netfilter") {
             Ok(_) => self.mended("a module", files::MODULE),
             Err(_) => {
@@ -81,7 +83,6 @@ impl Desk<'_> {
         self.mended("certificates and keys", certificates::ROWS);
         self.mended("units and programs", services::ROWS);
         self.mended("the API server", services::API_SERVER);
-        self.mended("objects in the API", api::ROWS);
         self.blocked("blocked", blocked::ROWS);
         self.scene.step("at the end: all is well", || {
             machines::ready(self.cluster)?;

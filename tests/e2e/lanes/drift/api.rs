@@ -59,7 +59,38 @@ k get node cellar -o jsonpath='{.spec.taints}' | grep '\"effect\":\"PreferNoSche
         &[("attic", "k -n kube-system get configmap coredns -o yaml | grep loadbalance")],
     ),
     row(
-        "a service deleted",
+        "a certificate in a secret replaced",
+        &[(
+            "attic",
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout /dev/null -out /tmp/crt -subj /CN=other -days 30 2>/dev/null
+k -n kube-system patch secret metrics-server-serving --type=merge -p \"{\\\"data\\\": {\\\"tls.crt\\\": \\\"$(base64 -w0 </tmp/crt)\\\"}}\" >/dev/null; rm /tmp/crt",
+        )],
+        &["cluster update object:v1:Secret:kube-system/metrics-server-serving"],
+        &[(
+            "attic",
+            "k -n kube-system get secret metrics-server-serving -o jsonpath='{.data.tls\\.crt}' | base64 -d | openssl verify -CAfile /etc/kubernetes/pki/ca.crt",
+        )],
+    ),
+    row(
+        "a namespace's rule for pods loosened",
+        &[("attic", "k label namespace local-storage pod-security.kubernetes.io/enforce=restricted --overwrite >/dev/null")],
+        &["cluster update object:v1:Namespace:local-storage"],
+        &[],
+    ),
+    row(
+        "an aggregated API deleted",
+        &[("attic", "k delete apiservice v1beta1.metrics.k8s.io >/dev/null")],
+        &["cluster create object:apiregistration.k8s.io/v1:APIService:v1beta1.metrics.k8s.io"],
+        &[("attic", "k get apiservice v1beta1.metrics.k8s.io -o jsonpath='{.status.conditions[?(@.type==\"Available\")].status}' | grep True")],
+    ),
+    row(
+        "what no manifest names is somebody else's, in our objects too: it stays",
+        &[("attic", "k -n kube-system annotate deployment metrics-server example.net/note=mine --overwrite >/dev/null; k -n kube-system annotate service kube-dns example.net/note=mine --overwrite >/dev/null")],
+        &[],
+        &[("attic", "k -n kube-system get service kube-dns -o jsonpath='{.metadata.annotations}' | grep example.net/note")],
+    ),
+    row(
+        "an object that keeps pods from going all at once deleted",
         &[("attic", "k -n kube-system delete poddisruptionbudget coredns >/dev/null")],
         &["cluster create object:policy/v1:PodDisruptionBudget:kube-system/coredns"],
         &[],

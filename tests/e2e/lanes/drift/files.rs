@@ -62,6 +62,12 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row("a file deleted", &[("attic", "rm /opt/homectl/lib/etcd-snapshot")], &["attic create file:/opt/homectl/lib/etcd-snapshot"], &[]),
     row(
+        "the record of whose machine it is deleted: it is known by the authority that it trusts",
+        &[("garage", "rm /etc/homectl/cluster")],
+        &["garage create file:/etc/homectl/cluster"],
+        &[("garage", "grep -x cluster=lab /etc/homectl/cluster")],
+    ),
+    row(
         "a configuration file deleted",
         &[("garage", "rm /etc/containerd/config.toml")],
         &["garage create file:/etc/containerd/config.toml", "garage restart unit:containerd.service"],

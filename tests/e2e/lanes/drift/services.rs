@@ -39,6 +39,28 @@ pub(super) const ROWS: &[Row] = &[
         &["garage update file:/etc/systemd/system/homectl-api-proxy.service", "garage restart unit:homectl-api-proxy.service"],
         &[("garage", "systemctl is-active homectl-api-proxy.service")],
     ),
+    // Whether the overlay and the packet filter are as configured is asked of the machine, where the files are wrong still.
+    Row {
+        what: "the overlay's configuration edited, and not loaded",
+        by_hand: &[("cellar", "sed -i '0,/^AllowedIPs/s|^AllowedIPs.*|AllowedIPs = 192.0.2.0/24|' /etc/homectl/overlay/wg0.conf")],
+        due: &[
+            "cellar update file:/etc/homectl/overlay/wg0.conf",
+            "cellar run unit:homectl-overlay.service",
+            "cellar run wireguard:wg0",
+        ],
+        held: &["cellar run wireguard:wg0"],
+        proof: &[("cellar", "! wg show wg0 allowed-ips | grep 192.0.2")],
+    },
+    Row {
+        what: "the packet filter's rules edited, and loaded",
+        by_hand: &[("garage", "sed -i '/dport/d' /etc/homectl/firewall.nft; systemctl reload homectl-firewall.service")],
+        due: &[
+            "garage update file:/etc/homectl/firewall.nft",
+            "garage run unit:homectl-firewall.service",
+        ],
+        held: &[],
+        proof: &[("garage", "nft list chain inet homectl input | grep -E 'dport .*10250.* drop'")],
+    },
     row(
         "a packaged unit that has to stay masked, unmasked",
         &[("garage", "systemctl unmask haproxy.service 2>/dev/null")],
