@@ -1,5 +1,6 @@
 //! What must hold in a cluster, each proven by a program that is not ours.
 
+pub(crate) mod budget;
 pub(crate) mod machines;
 pub(crate) mod network;
 pub(crate) mod security;

@@ -2,7 +2,7 @@
 //! as root; stopped in the middle, at first.
 
 use crate::Result;
-use crate::checks::{Cluster, Node, machines, network, state, upkeep};
+use crate::checks::{Cluster, Node, budget, machines, network, state, upkeep};
 use crate::homectl::Homectl;
 use crate::kubectl::Kubectl;
 use crate::lab::{self, Lab, write};
@@ -79,10 +79,11 @@ impl Story<'_> {
         scene.check("plan: kept in a file, it runs exactly, or not at all", || self.kept_plan());
         scene.step("again: No changes, and nothing is written", || {
             let before = Trees::of(cluster.lab, &["attic"])?;
-            let ran = self.apply(&["--yes"])?.with(0)?;
+            let ran = self.apply(&["--yes", "--traffic"])?.with(0)?;
             let after = Trees::of(cluster.lab, &["attic"])?;
             scene.figure("no-op apply of one machine, seconds", ran.took);
             ensure(ran.out.contains("No changes."), || ran.seen())?;
+            budget::kept(scene, &ran)?;
             after.same_as(&before)
         })
     }

@@ -1,7 +1,7 @@
 //! A cluster of three machines: used, left alone, cut off from power, changed, reset, made again.
 
 use crate::Result;
-use crate::checks::{Cluster, Node, machines, network, security, state, workloads};
+use crate::checks::{Cluster, Node, budget, machines, network, security, state, workloads};
 use crate::homectl::Homectl;
 use crate::kubectl::Kubectl;
 use crate::lab::{self, Lab, write};
@@ -86,6 +86,7 @@ impl Story<'_> {
         self.scene.step("again: No changes, and nothing is written", || self.again())?;
         self.scene.step("again: plan says so too, byte for byte", || self.plan_is_stable())?;
         self.scene.step("power: all machines die and come back in another order", || self.power_cut())?;
+        self.scene.check("hangs: a machine that does not answer is given up, the others go on", || self.hangs());
         self.scene.check("add-on: manifests of one's own, applied, pruned", || self.own_manifests());
         self.scene.step("reset: nothing is left", || self.reset(&pristine, &all))?;
         self.scene.step("reset: apply makes a cluster again", || {
@@ -149,10 +150,34 @@ impl Story<'_> {
         let after = Trees::of(self.cluster.lab, &NODES)?;
         self.scene.figure("no-op apply of three machines, seconds", ran.took);
         ensure(ran.out.contains("No changes."), || ran.seen())?;
-        for line in ran.err.lines().filter(|line| line.starts_with("traffic ")) {
-            self.scene.say(line);
-        }
+        budget::kept(self.scene, &ran)?;
         after.same_as(&before)
+    }
+
+    /// One machine hangs (it takes connections and never answers): told in time; with leave, the others are mended, and it is
+    /// caught up with by the next run.
+    fn hangs(&self) -> Result {
+        let lab = self.cluster.lab;
+        let file = "/etc/modules-load.d/homectl.conf";
+        for node in ["cellar", "garage"] {
+            lab.sh(node, &format!("rm {file}"))?;
+        }
+        lab.each("pause", &["garage"])?;
+        let told = self.while_garage_hangs(file);
+        lab.each("unpause", &["garage"])?;
+        told?;
+        self.homectl.run("apply", &["--yes"])?.with(0)?;
+        lab.sh("garage", &format!("test -e {file}")).map(drop)
+    }
+
+    fn while_garage_hangs(&self, file: &str) -> Result {
+        let ran = self.homectl.run("plan", &[])?.with(3)?;
+        self.scene.figure("a hanging machine is given up after, seconds", ran.took);
+        ensure(ran.took.as_secs() < 30 && ran.out.contains("garage") && ran.out.contains(file), || ran.seen())?;
+        let ran = self.homectl.run("apply", &["--yes"])?.with(1)?;
+        ensure(ran.err.contains("garage") && ran.err.contains("--allow-offline"), || ran.seen())?;
+        self.homectl.run("apply", &["--yes", "--allow-offline"])?.with(3)?;
+        self.cluster.lab.sh("cellar", &format!("test -e {file}")).map(drop)
     }
 
     fn plan_is_stable(&self) -> Result {
