@@ -64,7 +64,8 @@ pub(super) fn mirror(at: &At<String>, sink: &mut Sink) -> Option<Url> {
         (!url.username().is_empty() || url.password().is_some())
             .then(|| "it holds credentials, and an inventory can be committed".to_owned())
     })
-    .or_else(|| (url.query().is_some() || url.fragment().is_some()).then(|| "it has a query or a fragment".to_owned()));
+    .or_else(|| (url.query().is_some() || url.fragment().is_some()).then(|| "it has a query or a fragment".to_owned()))
+    .or_else(|| (!is_plain(text)).then(|| "it has signs that URLs write as %XX".to_owned()));
     if let Some(why) = why {
         sink.error(&at.span(), format!("the mirror cannot be used: {why}"))
             .help("https://HOST/PATH is looked up at MIRROR/HOST/PATH; as in \"http://nas.lan/mirror\" or \"file:///srv/mirror\"");
@@ -96,7 +97,7 @@ pub(super) fn registries(raw: &[raw::Registry], sink: &mut Sink) -> Vec<Registry
 /// As a parser of URLs writes it, so that nothing in it can end a string in a file of ours.
 fn registry_url(at: &At<String>, sink: &mut Sink) -> Option<String> {
     let fits = |u: &Url| matches!(u.scheme(), "http" | "https") && u.has_host() && u.query().is_none() && u.fragment().is_none();
-    let url = Url::parse(at.get_ref()).ok().filter(fits);
+    let url = Url::parse(at.get_ref()).ok().filter(fits).filter(|_| is_plain(at.get_ref()));
     match &url {
         None => {
             sink.error(&at.span(), format!("`{}` is not the URL of a registry", at.get_ref())).help("as in \"http://nas.lan:5000\"");
@@ -107,6 +108,18 @@ fn registry_url(at: &At<String>, sink: &mut Sink) -> Option<String> {
         Some(_) => {}
     }
     url.map(|u| u.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Whether a URL is one word in every language that it may be written into; anything else is said as `%XX`.
+fn is_plain(url: &str) -> bool {
+    let mut rest = url;
+    while let Some(at) = rest.find('%') {
+        if !rest.get(at + 1..at + 3).is_some_and(|hex| hex.chars().all(|c| c.is_ascii_hexdigit())) {
+            return false;
+        }
+        rest = &rest[at + 3..];
+    }
+    url.chars().all(|c| c.is_ascii_alphanumeric() || "._-:[]+/=@%".contains(c))
 }
 
 /// Whether a host, given as a number, cannot be reached from another house.
