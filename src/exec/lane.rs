@@ -274,10 +274,14 @@ impl Walk<'_> {
 
     /// Ends every step that has not ended: the culprit with its outcome, the others as skipped.
     fn stop(&mut self, stopped: &Stopped) {
-        if let Some(i) = stopped.step {
+        // A machine lost before any step of a script began fails the one that was to come: else nobody would have failed.
+        let failed = matches!(stopped.outcome, Outcome::Failed { .. });
+        let next = || (0..self.steps.len()).find(|i| failed && !self.ended.contains(i));
+        let culprit = stopped.step.or_else(next);
+        if let Some(i) = culprit {
             self.end(i, stopped.outcome.clone());
         }
-        let why = match (&stopped.outcome, stopped.step) {
+        let why = match (&stopped.outcome, culprit) {
             (Outcome::Skipped { why }, _) => why.clone(),
             (_, Some(i)) => format!("{} on this machine failed", self.steps[i].title),
             (_, None) => "the machine was lost".into(),

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use homectl::exec::{ApiLane, EventKind, Outcome, Report, Run, Sink, Supplied, Supply};
 use homectl::kube::Condition;
 use homectl::plan::{self, Observed, Plan};
-use homectl::ssh::{Connection, LocalShell};
+use homectl::ssh::{Connection, Fake, LocalShell, RemoteError};
 use homectl::steps::{Mode, Ready, Step, StepId};
 use homectl::want::{Dir, File, Guard, Link, Object, Program, Seen, Want, probe};
 use std::collections::BTreeMap;
@@ -195,6 +195,19 @@ async fn a_failure_stops_its_machine_and_its_dependants_only() {
     let expected = ["after@cellar skipped", "alone@garage done", "before@cellar done", "breaks@attic failed", "next@attic skipped"];
     assert_eq!(house.ended(), expected);
     assert_eq!(report.failed[0].evidence, ["the evidence"]);
+}
+
+/// A machine that is lost before a script of it begins has failed all the same: a run that ends so is no success.
+#[tokio::test]
+async fn a_machine_lost_between_two_scripts_is_a_failure() {
+    let mut house = House::new(&["attic"]).await;
+    let steps = vec![step("attic", "one", runs("one", "true")), step("attic", "two", runs("two", "true"))];
+    let plan = house.plan(&steps).await;
+    let gone = Fake::new().fail("", RemoteError::Lost { seen: "the lock of the machine was lost".into() });
+    house.hosts.insert("attic".into(), Arc::new(gone));
+    let report = house.run(&plan).await;
+    assert_eq!(house.ended(), ["one@attic failed", "two@attic skipped"]);
+    assert!(report.failed[0].evidence[0].contains("the lock of the machine was lost"), "{:?}", report.failed);
 }
 
 #[tokio::test]
