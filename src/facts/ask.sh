@@ -39,6 +39,7 @@ done
 ip -o -4 addr show scope global 2>/dev/null | awk '$2 !~ /^(wg0|cni0|veth)/ { sub("/.*", "", $4); print "addr." $2 "=" $4 }'
 say clock "$(date +%s)"
 [ -r /etc/homectl/cluster ] && sed -n 's/^cluster=/cluster=/p; s/^node=/cluster_node=/p; s/^kubernetes=/cluster_kubernetes=/p' /etc/homectl/cluster
+[ -d /etc/homectl ] && [ -z "$(ls -A /etc/homectl 2>/dev/null)" ] && say bare yes
 [ -r /etc/kubernetes/pki/ca.crt ] && say authority "$(sha256sum </etc/kubernetes/pki/ca.crt | cut -c 1-64)"
 [ -d /var/lib/etcd/member ] && say etcd_data yes
 say etcd_cluster_id "$(cat /var/lib/homectl/etcd-cluster-id 2>/dev/null)"

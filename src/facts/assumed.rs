@@ -46,6 +46,7 @@ impl Facts {
             sysctls: BTreeMap::new(),
             locked_sysctls: BTreeSet::new(),
             cluster: None,
+            bare: false,
             authority: None,
             cluster_node: None,
             cluster_kubernetes: None,

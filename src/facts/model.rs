@@ -86,6 +86,8 @@ pub struct Facts {
     pub locked_sysctls: BTreeSet<String>,
     /// Name of the homectl cluster recorded on the machine, if any.
     pub cluster: Option<String>,
+    /// Whether there is nothing in /etc/homectl: what a reset leaves that was cut in its last moment.
+    pub bare: bool,
     /// sha256, lower-case hex, of the certificate of the authority that the machine's cluster has.
     pub authority: Option<String>,
     /// The node's name recorded with it.

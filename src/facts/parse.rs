@@ -60,6 +60,7 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
             .collect(),
         locked_sysctls: get("locked_sysctl").split_whitespace().map(|k| k.replace('/', ".")).collect(),
         cluster: Some(get("cluster").to_owned()).filter(|c| !c.is_empty()),
+        bare: get("bare") == "yes",
         authority: Some(get("authority").to_owned()).filter(|c| !c.is_empty()),
         cluster_node: Some(get("cluster_node").to_owned()).filter(|c| !c.is_empty()),
         cluster_kubernetes: Some(get("cluster_kubernetes").to_owned()).filter(|c| !c.is_empty()),

@@ -106,8 +106,9 @@ fn kernel(ctx: &Ctx) -> Result<Vec<Want>> {
     settings.sort_unstable();
     // The last word at boot: Debian's 99-sysctl.conf is the user's /etc/sysctl.conf.
     let lines: Vec<String> = settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
-    wants.push(Want::File(File::text("/etc/sysctl.d/99-zz-homectl.conf", render("base/sysctl.conf.j2", context! { lines })?)));
     wants.extend(settings.into_iter().map(|(key, value)| Want::Sysctl(Sysctl::new(key, value))));
+    // After the settings themselves: a machine that boots in between must not lose what they were before.
+    wants.push(Want::File(File::text("/etc/sysctl.d/99-zz-homectl.conf", render("base/sysctl.conf.j2", context! { lines })?)));
     Ok(wants)
 }
 

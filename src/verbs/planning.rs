@@ -99,7 +99,7 @@ fn node_steps(world: &World, fleet: &Fleet, mode: Mode, out: &Reporter) -> Resul
     let mut all = Vec::new();
     for node in &world.cluster.nodes {
         let Some(facts) = fleet.facts.get(&node.name) else { continue };
-        if mode == Mode::Absent && facts.cluster.is_none() {
+        if mode == Mode::Absent && facts.cluster.is_none() && !facts.bare {
             out.talk(&format!("{}: homectl has put nothing there (no /etc/homectl/cluster); it is left alone.", node.name));
             continue;
         }

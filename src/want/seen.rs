@@ -81,8 +81,11 @@ pub enum Seen {
     Program(Result<(), String>),
     /// Names of the packages that are installed, of those asked for.
     Packages(Vec<String>),
-    /// `name:x:uid:gid:gecos:home:shell`.
-    Account(String),
+    /// `name:x:uid:gid:gecos:home:shell`, and `name:x:gid:members` of the group of the same name.
+    Account {
+        user: Option<String>,
+        group: Option<String>,
+    },
     Unit(UnitSeen),
     /// The value, white space folded.
     Sysctl(String),

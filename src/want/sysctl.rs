@@ -42,11 +42,15 @@ impl Sysctl {
     }
 
     pub(super) fn diff(&self, seen: &Seen) -> Verdict {
+        // What holds by then (its module may have brought it) is no change of ours: nothing is kept to be put back.
         let write = || {
-            let (path, saved) = (quote(&self.path()), quote(&format!("/var/lib/homectl/sysctl/{}", self.key)));
+            let (path, value) = (quote(&self.path()), quote(&self.value));
+            let saved = quote(&format!("/var/lib/homectl/sysctl/{}", self.key));
             format!(
-                "mkdir -p /var/lib/homectl/sysctl && {{ [ -s {saved} ] || {{ cat {path} >{saved}.new && sync {saved}.new && mv {saved}.new {saved}; }}; }} && printf '%s\\n' {} >{path}\n",
-                quote(&self.value)
+                "[ \"$(cat {path})\" != {value} ] || {{ echo 'holds already'; exit 0; }}\n\
+                 mkdir -p /var/lib/homectl/sysctl\n\
+                 [ -s {saved} ] || {{ cat {path} >{saved}.new; sync {saved}.new; mv {saved}.new {saved}; }}\n\
+                 printf '%s\\n' {value} >{path}\n"
             )
         };
         match seen {

@@ -218,8 +218,7 @@ fn simple(want: &Want, line: &str) -> Seen {
         return Seen::Unknown(why.to_owned());
     }
     match want {
-        Want::Account(_) if line.split(':').count() == 7 => Seen::Account(line.to_owned()),
-        Want::Account(_) => Seen::Unknown(format!("unreadable answer {line:?}")),
+        Want::Account(_) => account(line).unwrap_or_else(|| Seen::Unknown(format!("unreadable answer {line:?}"))),
         Want::Module(_) if line == "yes" => Seen::Same,
         Want::Module(_) if line == "no" => Seen::Absent,
         Want::Program(_) if line == "ok" => Seen::Program(Ok(())),
@@ -233,6 +232,14 @@ fn simple(want: &Want, line: &str) -> Seen {
         },
         _ => missing(),
     }
+}
+
+/// The user's line, `|`, its group's line; either may be empty.
+fn account(line: &str) -> Option<Seen> {
+    let (user, group) = line.rsplit_once('|')?;
+    let whole = |text: &str, fields: usize| text.is_empty() || text.split(':').count() == fields;
+    let some = |text: &str| Some(text.to_owned()).filter(|t| !t.is_empty());
+    (whole(user, 7) && whole(group, 4)).then(|| Seen::Account { user: some(user), group: some(group) })
 }
 
 fn guards(lines: &[&str]) -> BTreeMap<usize, GuardSeen> {

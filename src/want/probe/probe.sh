@@ -50,9 +50,16 @@ program() {
     )
 }
 account() { # getent says 2 where there is no such name
-    rc=0
-    line=$(getent passwd "$2") || rc=$?
-    case $rc in 0) echo "$1 $line" ;; 2) echo "$1 absent" ;; *) echo "$1 failed getent ended with $rc" ;; esac
+    for d in passwd group; do
+        rc=0
+        line=$(getent "$d" "$2") || rc=$?
+        case $rc in 0 | 2) ;; *)
+            echo "$1 failed getent ended with $rc"
+            return
+            ;;
+        esac
+        if [ "$d" = passwd ]; then user=$line; else echo "$1 $user|$line"; fi
+    done
 }
 dropins() { # those that systemd has not read yet are not in what it shows
     for u; do
