@@ -9,6 +9,7 @@ use homectl::steps::{self, Ctx, Mode, Step};
 use std::collections::BTreeMap;
 
 /// One inventory, its secrets, and what is true of its machines.
+#[derive(Clone)]
 pub(crate) struct World {
     pub(crate) name: &'static str,
     pub(crate) cluster: Cluster,

@@ -149,8 +149,8 @@ fn packages(want: &Want, host: Host) -> Option<String> {
 
 fn account(want: &Want, host: Host) -> Option<String> {
     let Want::Account(a) = want else { return None };
-    let line = || format!("{}:x:990:990:made by homectl:/nonexistent:/usr/sbin/nologin", a.name);
-    Some(if host == Host::Fresh { "absent".into() } else { line() })
+    let line = || format!("{0}:x:990:990:made by homectl:/nonexistent:/usr/sbin/nologin|{0}:x:990:", a.name);
+    Some(if host == Host::Fresh { "|".into() } else { line() })
 }
 
 fn unit(want: &Want, host: Host) -> Option<String> {

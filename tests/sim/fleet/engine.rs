@@ -1,0 +1,262 @@
+//! Runs of the engine over the fleet: facts → steps → look → plan → run, as the verbs do it.
+
+use super::api::{Api, ApiFault, Store};
+use super::host::{Cut, Fault, Host, Operator};
+use super::machine::{Machine, Picture};
+use super::supply::Shelf;
+use super::survey::survey;
+use crate::world::World;
+use futures::future::join_all;
+use homectl::exec::{EventKind, Report, Run, Sink};
+use homectl::facts;
+use homectl::plan::{self, Observed, Plan};
+use homectl::ssh::{Connection, Remote};
+use homectl::steps::{self, Lane, Mode, Step};
+use homectl::want::{Verdict, Want, probe};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// What happens to a run that was not meant to.
+#[derive(Clone, Default)]
+pub(crate) struct Trouble {
+    /// Machines on which the first item that was not tried yet is spoiled.
+    pub(crate) spoil: Vec<String>,
+    /// Only every so-manieth item, told by its address; 0 and 1: all.
+    pub(crate) some: usize,
+    /// Where inside of it, for items that are not tried at every command.
+    pub(crate) at: usize,
+    /// The command there fails; otherwise everything on the machine ends there.
+    pub(crate) fails: bool,
+    /// The operator's side ends with the first machine that does.
+    pub(crate) together: bool,
+    pub(crate) faults: BTreeMap<String, Fault>,
+    pub(crate) api: Option<ApiFault>,
+}
+
+/// How a run went.
+pub(crate) struct Ran {
+    /// What was to be done.
+    pub(crate) plan: Plan,
+    pub(crate) report: Report,
+    /// Machines whose connection was lost, in whatever way.
+    pub(crate) cut: Vec<String>,
+    /// What was told, as JSON lines.
+    pub(crate) events: String,
+}
+
+/// Machines and an operator with an inventory.
+pub(crate) struct Fleet {
+    dir: TempDir,
+    pub(crate) world: World,
+    pub(crate) api: Api,
+    /// Items that were spoiled, by machine and address, and before which of their commands next; `None`: no more.
+    pub(crate) tried: BTreeMap<String, Option<usize>>,
+}
+
+/// What still runs there ends before its place goes.
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        self.machines().for_each(|m| m.kill());
+    }
+}
+
+/// In memory, where it can be: thousands of files come and go.
+fn place() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("homectl-sim.");
+    if memory.is_dir() { builder.tempdir_in(memory).unwrap() } else { builder.tempdir().unwrap() }
+}
+
+impl Fleet {
+    /// Fresh machines.
+    pub(crate) fn new(world: World) -> Self {
+        let dir = place();
+        let fleet = Self { api: api(dir.path(), &world, Store::new()), dir, world, tried: BTreeMap::new() };
+        for machine in fleet.machines() {
+            machine.install();
+            let id = steps::founding_id(&fleet.world.cluster, &fleet.world.secrets.etcd_ca.cert);
+            let id = u64::from_str_radix(&id, 16).unwrap().to_string();
+            fs::write(machine.ctl().join("founding-id"), id + "\n").unwrap();
+        }
+        fleet
+    }
+
+    /// The same once more, as it is now.
+    pub(crate) fn copy(&self) -> Self {
+        let dir = place();
+        for part in ["machines", "ctl"] {
+            let status = Command::new("cp").arg("-a").arg(self.dir.path().join(part)).arg(dir.path()).status().unwrap();
+            assert!(status.success());
+        }
+        let world = self.world.clone();
+        let fleet = Self { api: api(dir.path(), &world, self.api.store.lock().unwrap().clone()), dir, world, tried: self.tried.clone() };
+        fleet.machines().for_each(|m| m.write_shell());
+        fleet
+    }
+
+    pub(crate) fn machine(&self, name: &str) -> Machine {
+        Machine::at(self.dir.path(), name)
+    }
+
+    pub(crate) fn machines(&self) -> impl Iterator<Item = Machine> {
+        self.world.cluster.nodes.iter().map(|n| self.machine(&n.name))
+    }
+
+    /// Everything that must be the same whatever happened on the way.
+    pub(crate) fn picture(&self) -> Picture {
+        let of = |m: Machine| m.picture().into_iter().map(move |(k, v)| (format!("{} {k}", m.name), v));
+        let mut all: Picture = self.machines().flat_map(of).collect();
+        self.api.forget_the_dead();
+        all.extend(self.api.store.lock().unwrap().iter().map(|(k, v)| (k.clone(), v.to_string())));
+        all
+    }
+
+    /// One run of homectl.
+    pub(crate) async fn run(&mut self, mode: Mode, trouble: &Trouble) -> Ran {
+        let operator: Operator = Arc::new(AtomicBool::new(true));
+        let connect = |m: Machine| {
+            let fault = trouble.faults.get(&m.name).copied();
+            Host::connect(m, operator.clone(), fault, trouble.together)
+        };
+        let opened = join_all(self.machines().map(connect)).await;
+        let cuts: Vec<(String, Arc<Cut>)> = self.machines().zip(&opened).map(|(m, h)| (m.name, h.cut.clone())).collect();
+        let hosts: BTreeMap<String, Connection> =
+            self.machines().zip(opened).map(|(m, h)| (m.name, Arc::new(h) as Arc<dyn Remote>)).collect();
+        self.ask(&hosts).await;
+        let (plan, steps) = self.plan(mode, &hosts).await;
+        let spoiled = self.prepare(&plan, &steps, trouble);
+        let programs = Shelf::new(&self.dir.path().join("programs"));
+        let events: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heard = events.clone();
+        let sink = Sink::new(move |kind: EventKind| heard.lock().unwrap().push(serde_json::to_string(&kind).unwrap()));
+        let run = Run { plan: &plan, hosts: &hosts, supply: &programs, api: &self.api, sink, stop: CancellationToken::new() };
+        let report = run.go().await;
+        self.machines().for_each(|m| m.disarm());
+        self.api.spoil(None);
+        for (name, place) in spoiled {
+            let cut = &cuts.iter().find(|(n, _)| *n == name).expect("a machine").1;
+            let failed = report.failed.iter().any(|f| f.evidence.iter().any(|line| line == "sim: Input/output error"));
+            let inside = trouble.fails && failed || cut.happened() && !cut.at_the_end();
+            let next = self.tried.get_mut(&place).expect("it was chosen");
+            *next = next.filter(|_| inside).map(|n| n + 1);
+        }
+        let cut: Vec<String> = cuts.into_iter().filter(|(_, c)| c.happened()).map(|(name, _)| name).collect();
+        if cut.is_empty() && operator.load(Ordering::Relaxed) {
+            self.record(mode, &hosts).await;
+        }
+        let events = events.lock().unwrap().join("\n");
+        Ran { plan, report, cut, events }
+    }
+
+    /// The operator learns what was founded, and forgets what is gone.
+    async fn record(&mut self, mode: Mode, hosts: &BTreeMap<String, Connection>) {
+        self.ask(hosts).await;
+        let id = self.world.facts.values().find_map(|f| f.etcd_cluster_id.clone());
+        self.world.cluster.etcd_cluster_id = id.filter(|_| mode == Mode::Present);
+    }
+
+    async fn ask(&mut self, hosts: &BTreeMap<String, Connection>) {
+        let now = self.world.now;
+        let asks = hosts.iter().map(|(name, host)| async move {
+            let reply = host.run(&facts::script(), &mut |_| ()).await.unwrap();
+            (name.clone(), facts::parse(&reply.output, now).unwrap())
+        });
+        self.world.facts = join_all(asks).await.into_iter().collect();
+        let authority = homectl::secrets::SecretText::new(self.world.secrets.cluster_ca.cert.clone()).sha256();
+        for facts in self.world.facts.values_mut() {
+            facts.recognise(&self.world.cluster.name, &authority);
+        }
+    }
+
+    async fn plan(&self, mode: Mode, hosts: &BTreeMap<String, Connection>) -> (Plan, Vec<Step>) {
+        if mode == Mode::Present {
+            steps::check_etcd(&self.world.cluster, &self.world.facts, &self.world.secrets.etcd_ca.cert).unwrap();
+        }
+        let ours = |s: &Step| match &s.id.lane {
+            Lane::Node(name) => mode == Mode::Present || self.world.facts[name].cluster.is_some() || self.world.facts[name].bare,
+            Lane::Cluster => true,
+        };
+        let mut all: Vec<Step> = self.world.node_steps(mode).into_iter().filter(ours).collect();
+        let looks = hosts.iter().map(|(name, host)| look(name, host, &all));
+        let mut observed: Observed = join_all(looks).await.into_iter().flatten().collect();
+        if mode == Mode::Present {
+            let (steps, seen) = survey(&self.world, &self.api, &all, &observed);
+            all.extend(steps);
+            observed.extend(seen);
+        }
+        let plan = plan::diff(&self.world.cluster.name, mode, all.clone(), &observed).unwrap();
+        (plan, all)
+    }
+
+    /// Tells the stand-ins which files a unit reads, and what is to be spoiled; what that is, by machine.
+    fn prepare(&mut self, plan: &Plan, steps: &[Step], trouble: &Trouble) -> Vec<(String, String)> {
+        let mut spoiled = Vec::new();
+        for machine in self.machines().collect::<Vec<_>>() {
+            let lane = Lane::Node(machine.name.clone());
+            let wants: Vec<&Want> = steps.iter().filter(|s| s.id.lane == lane).flat_map(|s| &s.wants).collect();
+            machine.tell_reads(&wants);
+            machine.disarm();
+            if trouble.spoil.contains(&machine.name)
+                && let Some((before, addr)) = self.next(plan, &lane, trouble.some)
+            {
+                let place = format!("{lane} {addr}");
+                let every = wants.iter().any(|w| w.addr() == addr && everywhere(w));
+                let at = *self.tried.entry(place.clone()).or_insert(every.then_some(0));
+                machine.arm(before, at.unwrap_or(trouble.at), trouble.fails);
+                spoiled.push((machine.name, place));
+            }
+        }
+        self.api.spoil(trouble.api);
+        spoiled
+    }
+
+    /// The first item on a machine that is still to be spoiled, and how many run before it.
+    fn next(&self, plan: &Plan, lane: &Lane, some: usize) -> Option<(usize, String)> {
+        let acting = plan.steps.iter().filter(|s| s.id.lane == *lane).flat_map(|s| &s.items).filter(|i| i.verdict.change().is_some());
+        let chosen = |addr: &str| some < 2 || addr.bytes().map(usize::from).sum::<usize>().is_multiple_of(some);
+        let open = |addr: &str| chosen(addr) && !matches!(self.tried.get(&format!("{lane} {addr}")), Some(None));
+        acting.map(|i| i.addr.clone()).enumerate().find(|(_, addr)| open(addr))
+    }
+}
+
+/// Items with commands of their own are spoiled at each; files and their like, which all land the same way, at one.
+fn everywhere(want: &Want) -> bool {
+    matches!(want, Want::Guard(_) | Want::Account(_) | Want::Packages(_))
+}
+
+fn api(dir: &Path, world: &World, store: Store) -> Api {
+    Api::new(&dir.join("machines"), world.cluster.control_planes().map(|n| n.name.clone()).collect(), store)
+}
+
+async fn look(name: &str, host: &Connection, steps: &[Step]) -> Observed {
+    let mine: Vec<&Step> = steps.iter().filter(|s| s.id.lane == Lane::Node(name.to_owned())).collect();
+    let wants: Vec<Want> = mine.iter().flat_map(|s| s.wants.iter().cloned()).collect();
+    let reply = host.run(&probe::compile(&wants), &mut |_| ()).await.unwrap();
+    let mut seen = probe::parse(&wants, &reply.output).into_iter();
+    mine.iter().map(|s| (s.id.clone(), seen.by_ref().take(s.wants.len()).collect())).collect()
+}
+
+/// What a plan would do, for messages.
+pub(crate) fn told(plan: &Plan) -> String {
+    let word = |verdict: &Verdict| match verdict {
+        Verdict::Settled(_) => None,
+        Verdict::Change(c) | Verdict::Deferred { change: c, .. } => Some(c.why.clone()),
+        Verdict::Blocked { why, .. } => Some(format!("blocked: {why}")),
+    };
+    let items = plan.steps.iter().flat_map(|s| s.items.iter().map(move |i| (s, i)));
+    items.filter_map(|(s, i)| Some(format!("{} {}: {}\n", s.id.lane, i.addr, word(&i.verdict)?))).collect()
+}
+
+/// For messages: where two pictures differ.
+pub(crate) fn differences(one: &Picture, other: &Picture) -> Vec<String> {
+    let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    let shown = |p: &Picture, k: &String| p.get(k).map_or("nothing".to_owned(), |v| v.chars().take(300).collect());
+    keys.into_iter().filter(|k| one.get(*k) != other.get(*k)).map(|k| format!("{k}: {} ≠ {}", shown(one, k), shown(other, k))).collect()
+}

@@ -1,0 +1,10 @@
+//! Ring 5: a fleet of simulated machines. Each is a root directory in which the engine's own scripts run under a real
+//! `sh`; `tests/sim/bin` stands in for systemd, packages and the kernel, and keeps their state in files of that root.
+
+mod api;
+mod engine;
+mod host;
+mod kill;
+mod machine;
+mod supply;
+mod survey;
