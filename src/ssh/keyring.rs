@@ -1,6 +1,6 @@
 //! Key files that are encrypted: opened once for all hosts of a run, and asked about only when a server wants one.
 
-use super::Ask;
+use super::{Ask, short_key};
 use russh::keys::{PrivateKey, PublicKey};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ pub(super) fn look(path: &Path) -> Result<KeyFile, String> {
     if let Ok(public) = PublicKey::from_openssh(&text) {
         return Ok(KeyFile::Public(public));
     }
-    match russh::keys::decode_secret_key(&text, None) {
+    match short_key::decode(&text, None) {
         Ok(key) => Ok(KeyFile::Plain(Arc::new(key))),
         Err(e) if matches!(e, russh::keys::Error::KeyIsEncrypted) || text.contains("ENCRYPTED") => {
             // In OpenSSH's format the public half is not encrypted; else it lies beside.
@@ -95,7 +95,7 @@ async fn unlock(path: &Path, ask: &Ask) -> Opened {
         };
         // Slow on purpose (bcrypt), so not on the threads that serve connections.
         let text = Arc::clone(&text);
-        let decode = move || russh::keys::decode_secret_key(&text, Some(answer.expose())).ok();
+        let decode = move || short_key::decode(&text, Some(answer.expose())).ok();
         if let Ok(Some(key)) = tokio::task::spawn_blocking(decode).await {
             return Ok(Arc::new(key));
         }

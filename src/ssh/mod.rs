@@ -19,6 +19,7 @@ mod proxy;
 mod remote;
 mod root;
 mod shell;
+mod short_key;
 mod spec;
 mod traffic;
 mod upload;

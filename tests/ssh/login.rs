@@ -4,6 +4,7 @@ use crate::server::{Sshd, agent, fingerprint, free_port, keygen, refused, run, s
 use homectl::secrets::SecretText;
 use homectl::ssh::{Ask, KeyRing, RemoteError, connect};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -125,6 +126,22 @@ async fn keys_of_every_kind_log_in() {
         connect(&spec).await.unwrap();
         connect(&spec).await.unwrap();
         assert_eq!(asked.load(Ordering::SeqCst), usize::from(!passphrase.is_empty()), "{kind}");
+    }
+}
+
+/// OpenSSH writes one P-256 key in 256 a byte shorter than the others.
+#[tokio::test]
+async fn keys_with_a_short_number_log_in() {
+    let server = Sshd::start("");
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ssh/keys");
+    std::fs::copy(kept.join("short.pub"), server.path("authorized_keys")).unwrap();
+    for name in ["short", "short-locked"] {
+        let key = server.path(name);
+        std::fs::copy(kept.join(name), &key).unwrap();
+        let mut spec = server.spec();
+        spec.target.identities = vec![key];
+        spec.keyring = KeyRing::new(Ask::new(|_| Some(SecretText::new("open sesame".to_owned()))));
+        connect(&spec).await.unwrap();
     }
 }
 
