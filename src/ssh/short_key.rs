@@ -12,7 +12,7 @@ const MAGIC: &[u8] = b"openssh-key-v1\0";
 const BEGIN: &str = "-----BEGIN OPENSSH PRIVATE KEY-----";
 const END: &str = "-----END OPENSSH PRIVATE KEY-----";
 
-/// The private key in `text`, a key file of any format that OpenSSH or PuTTY write.
+/// The private key in `text`, a key file of any format that `OpenSSH` or `PuTTY` write.
 ///
 /// # Errors
 /// [`Error::KeyIsEncrypted`] where it takes a passphrase and none is given; else what is wrong with the text or the passphrase.
