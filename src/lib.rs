@@ -3,7 +3,7 @@
 //! The modules form one line; each may import only from those to its left
 //! (a test in `tests/house.rs` holds them to it):
 //!
-//! `error, template, inventory, cluster, artifacts, pki, secrets, ssh, kube, want, facts, os, steps, addons, plan, exec, cli, report, verbs`
+//! `error, whole, template, inventory, cluster, artifacts, pki, secrets, ssh, kube, want, facts, os, steps, addons, plan, exec, cli, report, verbs`
 //!
 //! ```text
 //! toml text → inventory::Raw → cluster::Cluster ~> facts::Facts → steps::all : Vec<Step> ~> want::Seen
@@ -30,6 +30,7 @@ pub mod steps;
 pub mod template;
 pub mod verbs;
 pub mod want;
+pub mod whole;
 
 // What tests inside and outside of the crate share speaks of it by its name.
 #[cfg(test)]

@@ -4,11 +4,11 @@ use super::lock::Lock;
 use super::program::{Artifact, Component, Programs};
 use crate::error::{Failure, Result, exit};
 use crate::inventory::Arch;
+use crate::whole;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 const FORMAT: u32 = 1;
@@ -144,12 +144,10 @@ impl Lock {
     /// The folder cannot be written, or the disk is full.
     pub fn save(&self, path: &Path) -> Result<bool> {
         let text = self.text()?;
-        // Behind a link the file itself is replaced, and the link stays.
-        let path = &path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
         if std::fs::read(path).is_ok_and(|old| old == text.as_bytes()) {
             return Ok(false);
         }
-        replace(path, text.as_bytes()).map(|()| true).map_err(|e| {
+        whole::replace(path, text.as_bytes(), 0o644).map(|()| true).map_err(|e| {
             Failure::failed(format!("cannot write {}: {e}", path.display()))
                 .help("nothing was changed; make room or mend the folder's rights, and run again")
         })
@@ -158,16 +156,4 @@ impl Lock {
 
 fn is_hex(s: &str) -> bool {
     s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-}
-
-/// Temporary in the same folder, mode, fsync, rename, fsync of the folder.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mode = std::fs::metadata(path).map_or(0o644, |m| m.permissions().mode() & 0o777);
-    let mut file = tempfile::Builder::new().prefix(".homectl-lock-").tempfile_in(folder)?;
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    std::fs::File::open(folder)?.sync_all()
 }

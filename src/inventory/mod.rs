@@ -4,6 +4,7 @@
 //! What comes out is an [`Inventory`]; with the lock it becomes a `cluster::Cluster`.
 
 mod check;
+mod edit;
 mod glob;
 mod model;
 mod names;
@@ -17,6 +18,7 @@ mod table;
 mod template;
 mod tested;
 
+pub use edit::Edit;
 pub(crate) use glob::expand as expand_glob;
 pub use model::{AddonEntry, Api, Arch, HostnamePolicy, Inventory, Machine, Network, PodNetwork, Policy, Registry, Role, SshTarget, Taint};
 pub use places::places;

@@ -23,6 +23,11 @@ pub fn inspect(path: &Path) -> Result<Result<Inventory, Problems>> {
     Ok(source::load(path)?.and_then(|source| parse(source, path)))
 }
 
+/// The inventory that `text` is, were it at `path`.
+pub(super) fn text(path: &Path, text: String) -> Result<Inventory, Problems> {
+    source::text(&path.display().to_string(), text.into_bytes()).and_then(|source| parse(source, path))
+}
+
 fn parse(source: super::Source, path: &Path) -> Result<Inventory, Problems> {
     let mut sink = Sink::new(source.clone());
     let (document, errors) = DeTable::parse_recoverable(source.text());

@@ -4,12 +4,14 @@ use super::content::{self, Unreadable};
 use super::crypt::{Header, Recipient, decrypt, encrypt, header};
 use super::{Identity, Secrets};
 use crate::error::{Failure, Result, exit};
+use crate::whole;
 use age::DecryptError;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 use zeroize::Zeroizing;
+
+const MODE: u32 = 0o600;
 
 /// The secrets in the age file `path`, which must be of the cluster `cluster`.
 ///
@@ -115,19 +117,10 @@ fn cannot(act: &str, path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(exit::INVENTORY, format!("cannot {act} {}: {error}", path.display()))
 }
 
-/// Replaces `path`, or makes it where it must be `new`: temporary beside it, 0600, fsync, rename, fsync of the directory.
+/// Replaces `path`, or makes it where it must be `new`; nobody else may read it.
 pub(super) fn write_whole(path: &Path, bytes: &[u8], new: bool) -> Result<()> {
-    let error = |e: std::io::Error| cannot("write", path, &e);
-    let dir = match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir.to_path_buf(),
-        _ => PathBuf::from("."),
-    };
-    let mode = fs::Permissions::from_mode(0o600);
-    let mut file = tempfile::Builder::new().prefix(".homectl-").permissions(mode).tempfile_in(&dir).map_err(error)?;
-    file.write_all(bytes).map_err(error)?;
-    file.as_file().sync_all().map_err(error)?;
-    if new { file.persist_noclobber(path) } else { file.persist(path) }.map_err(|e| error(e.error))?;
-    File::open(&dir).and_then(|d| d.sync_all()).map_err(error)
+    let written = if new { whole::create(path, bytes, MODE) } else { whole::replace(path, bytes, MODE) };
+    written.map_err(|e| cannot("write", path, &e))
 }
 
 /// A whole file that must not linger in memory.

@@ -15,11 +15,27 @@ use crate::steps::Mode;
 use crate::want::{Program, Run as Does};
 use futures::future::try_join_all;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 /// How often a person is asked about a plan that moved while they read it.
 const PLANS: usize = 3;
+
+/// Whether a plan runs: then Ctrl-C is its own, [`interrupts`], and nobody else's.
+static UNDER_WAY: AtomicBool = AtomicBool::new(false);
+
+/// Whether any plan ran.
+static RAN: AtomicBool = AtomicBool::new(false);
+
+/// Ends at Ctrl-C, as long as no plan runs; says how things stand.
+pub(super) async fn given_up() -> &'static str {
+    while tokio::signal::ctrl_c().await.is_err() || UNDER_WAY.load(Ordering::Relaxed) {
+        // A computer without signals, or one that was not for us.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    if RAN.load(Ordering::Relaxed) { "Stopped." } else { "Stopped; nothing was changed on any machine." }
+}
 
 /// What the operator is asked before a plan runs; `--yes` answers.
 pub(super) struct Consent {
@@ -55,12 +71,15 @@ pub(super) async fn execute(
     let _locks = hold(fleet, &id).await?;
     let plan = agreed(world, fleet, plan, consent, global, out).await?;
     fetched(&plan, &supply).await?;
+    UNDER_WAY.store(true, Ordering::Relaxed);
+    RAN.store(true, Ordering::Relaxed);
     let stop = CancellationToken::new();
     let watch = tokio::spawn(interrupts(stop.clone(), out.clone()));
     let tap = Tap { cluster: &world.cluster, secrets: &world.secrets, hosts: &fleet.hosts, api: OnceCell::new() };
     let run = Run { plan: &plan, hosts: &fleet.hosts, supply: &supply, api: &tap, sink: noted(&id, world, &plan, out), stop };
     let report = run.go().await;
     watch.abort();
+    UNDER_WAY.store(false, Ordering::Relaxed);
     out.finish(&plan);
     Ok(report)
 }

@@ -30,6 +30,16 @@ use crate::report::Reporter;
 /// # Errors
 /// What went wrong, with its exit code.
 pub async fn run(cli: &Cli, out: &Reporter) -> Result<u8> {
+    tokio::select! {
+        code = verb(cli, out) => code,
+        standing = execute::given_up() => {
+            out.talk(standing);
+            Ok(exit::INTERRUPTED)
+        }
+    }
+}
+
+async fn verb(cli: &Cli, out: &Reporter) -> Result<u8> {
     let global = &cli.global;
     match &cli.verb {
         Verb::Init(args) => init::run(args, global, out),

@@ -76,9 +76,15 @@ impl Homectl {
         Ok(ran)
     }
 
-    /// The same, sent these signals, each so long after the one before (the first after the start).
+    /// The same, sent these signals, each so long after the one before; the first after its journal says that work began.
     pub(crate) fn run_until(&self, verb: &str, flags: &[&str], stdin: &[u8], signals: Vec<(Duration, &'static str)>) -> Result<Ran> {
+        let journals = self.dir.join("home/.local/state/homectl/runs");
+        let before = begun(&journals);
         let ran = run_and(&mut self.command(verb, &self.inventory(), flags), stdin, DEADLINE, move |id| {
+            let alive = || std::path::Path::new(&format!("/proc/{id}/stat")).exists();
+            while alive() && begun(&journals) <= before {
+                std::thread::sleep(Duration::from_millis(20));
+            }
             for (after, signal) in signals {
                 std::thread::sleep(after);
                 Command::new("kill").args(["-s", signal, &id.to_string()]).stderr(std::process::Stdio::null()).status().ok();
@@ -103,4 +109,11 @@ impl Homectl {
         write(&name("out"), &ran.out)?;
         write(&name("err"), &format!("{}\n{}\nexit code {:?}, {:.1} s\n", ran.what, ran.err, ran.code, ran.took.as_secs_f64()))
     }
+}
+
+/// How many steps all runs together have begun, by their journals below `folder`.
+fn begun(folder: &Path) -> usize {
+    let below = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect::<Vec<_>>();
+    let journals = below(folder).into_iter().flat_map(|cluster| below(&cluster));
+    journals.filter_map(|file| std::fs::read_to_string(file).ok()).map(|text| text.matches("\"step-began\"").count()).sum()
 }

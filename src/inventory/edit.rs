@@ -1,0 +1,135 @@
+//! What homectl writes into a user's inventory: the one value that is to change, comments and layout kept.
+
+use super::{Inventory, read, source};
+use crate::error::{Failure, Result, exit};
+use crate::whole;
+use semver::Version;
+use std::path::{Path, PathBuf};
+use toml_edit::{DocumentMut, Item, Value};
+
+/// An inventory that is being changed; on disk it stays as it was until [`Edit::save`].
+#[derive(Debug, Clone)]
+pub struct Edit {
+    path: PathBuf,
+    /// As it lies on disk.
+    before: String,
+    document: DocumentMut,
+}
+
+impl Edit {
+    /// The file at `path`, which must be TOML; whether it is a good inventory is asked by [`Edit::inventory`].
+    ///
+    /// # Errors
+    /// It cannot be read, or is no TOML.
+    pub fn open(path: &Path) -> Result<Self> {
+        let invalid = |problems| Failure::report(exit::INVENTORY, miette::Report::new(problems));
+        let before = source::load(path)?.map_err(invalid)?.text().to_owned();
+        let document = before.parse::<DocumentMut>().map_err(|e| {
+            Failure::new(exit::INVENTORY, format!("{} is not TOML", path.display())).seen(e.to_string()).help("homectl validate says more")
+        })?;
+        Ok(Self { path: path.to_owned(), before, document })
+    }
+
+    /// The Kubernetes version that is wanted.
+    ///
+    /// # Errors
+    /// There is no such key to change.
+    pub fn set_kubernetes(&mut self, version: &Version) -> Result<()> {
+        let value = self.document.get_mut("cluster").and_then(|c| c.get_mut("kubernetes"));
+        set(value, version.to_string().as_str()).ok_or_else(|| self.lacks("[cluster] kubernetes"))
+    }
+
+    fn lacks(&self, what: &str) -> Failure {
+        Failure::new(exit::INVENTORY, format!("{} has no {what}", self.path.display())).help("homectl validate says more")
+    }
+
+    /// The file's new text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.document.to_string()
+    }
+
+    /// What the new text means, judged as if it lay on disk.
+    ///
+    /// # Errors
+    /// Its mistakes, with their places in the new text.
+    pub fn inventory(&self) -> Result<Inventory> {
+        read::text(&self.path, self.text()).map_err(|problems| Failure::report(exit::INVENTORY, miette::Report::new(problems)))
+    }
+
+    /// Writes the file where it differs; says whether it did.
+    ///
+    /// # Errors
+    /// It changed on disk since it was opened, or cannot be written.
+    pub fn save(&self) -> Result<bool> {
+        let text = self.text();
+        if text == self.before {
+            return Ok(false);
+        }
+        let path = &self.path;
+        if source::load(path)?.map_or_else(|_| true, |now| now.text() != self.before) {
+            return Err(Failure::refused(format!("{} changed while homectl worked on it; it was left as it is", path.display()))
+                .help("run the command again"));
+        }
+        whole::replace(path, text.as_bytes(), 0o644).map(|()| true).map_err(|e| {
+            Failure::failed(format!("cannot write {}: {e}", path.display()))
+                .help("nothing was changed; make room or mend the folder's rights, and run again")
+        })
+    }
+}
+
+/// Puts `value` where one is, with what stands around it (a comment behind it, say).
+fn set(item: Option<&mut Item>, value: impl Into<Value>) -> Option<()> {
+    let old = item?.as_value_mut()?;
+    let around = old.decor().clone();
+    *old = value.into();
+    *old.decor_mut() = around;
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: &str = "# Our house.\n[cluster]\nname = \"home\"   # for life\nkubernetes   =  \"1.35.4\"    # keep an eye on it\n\n\
+        [[node]] # the attic\nname = \"attic\"\naddress = \"192.168.1.20\"\nrole = \"control-plane\"\n";
+
+    fn edit(home: &tempfile::TempDir, text: &str) -> (PathBuf, Result<Edit>) {
+        let path = home.path().join("home.toml");
+        std::fs::write(&path, text).unwrap();
+        let edit = Edit::open(&path);
+        (path, edit)
+    }
+
+    #[test]
+    fn only_the_version_changes() {
+        let home = tempfile::tempdir().unwrap();
+        let (path, edit) = edit(&home, HOME);
+        let mut edit = edit.unwrap();
+        assert!(!edit.save().unwrap(), "nothing to write");
+        edit.set_kubernetes(&Version::new(1, 36, 3)).unwrap();
+        assert_eq!(edit.inventory().unwrap().kubernetes, Version::new(1, 36, 3));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), HOME, "not yet");
+        assert!(edit.save().unwrap());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), HOME.replace("1.35.4", "1.36.3"));
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_meanwhile_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let (path, edit) = edit(&home, HOME);
+        let mut edit = edit.unwrap();
+        edit.set_kubernetes(&Version::new(1, 36, 3)).unwrap();
+        std::fs::write(&path, format!("{HOME}# more\n")).unwrap();
+        assert_eq!(edit.save().unwrap_err().exit_code(), exit::REFUSED);
+        assert!(std::fs::read_to_string(&path).unwrap().ends_with("# more\n"));
+    }
+
+    #[test]
+    fn what_cannot_be_edited_is_told() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(edit(&home, "a = [").1.is_err());
+        let (_, nothing) = edit(&home, "[cluster]\nname = \"x\"\n");
+        assert!(nothing.unwrap().set_kubernetes(&Version::new(1, 36, 3)).unwrap_err().to_string().contains("kubernetes"));
+    }
+}
