@@ -1,6 +1,7 @@
 //! Wants → one read-only script.
 
 use super::super::{Leaf, LeafForm, Unit, Want, quote};
+use super::pack::packed;
 use super::{expect, hashed, inode_path, present};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -47,7 +48,7 @@ pub fn compile(wants: &[Want]) -> String {
         Some(format!("out=$( (set -u\n{}\n) 2>&1 </dev/null); told {i} $? \"$out\"", g.ok.as_str()))
     });
     s.push_str("echo @end\n");
-    s
+    packed(&s)
 }
 
 /// A second look, where something is to change: it opens up the text files at `paths`, for diffs, and asks whether the `places`

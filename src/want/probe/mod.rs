@@ -2,6 +2,7 @@
 
 mod compile;
 mod expect;
+mod pack;
 mod parse;
 mod subject;
 

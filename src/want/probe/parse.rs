@@ -3,15 +3,21 @@
 use super::super::leaf::certificate_of;
 use super::super::seen::{GuardSeen, Inode, InodeKind, Seen, UnitSeen};
 use super::super::{Leaf, Obstacle, Unit, Want};
+use super::pack::unpacked;
 use super::{hashed, inode_path, present};
 use std::collections::BTreeMap;
 
 /// Parses the reply of [`super::compile()`] for the same `wants`, in their order.
 #[must_use]
 pub fn parse(wants: &[Want], reply: &str) -> Vec<Seen> {
-    let sections = match split(reply) {
-        Ok(s) => s,
-        Err(why) => return wants.iter().map(|_| Seen::Unknown(why.clone())).collect(),
+    let unknown = |why: String| wants.iter().map(|_| Seen::Unknown(why.clone())).collect();
+    let reply = match unpacked(reply) {
+        Ok(reply) => reply,
+        Err(why) => return unknown(why),
+    };
+    let sections = match split(&reply) {
+        Ok(sections) => sections,
+        Err(why) => return unknown(why),
     };
     let empty = Vec::new();
     let lines = |name: &str| sections.get(name).unwrap_or(&empty);
@@ -204,10 +210,19 @@ fn leaf_seen(leaf: &Leaf, line: &str) -> Seen {
     let (pem, rest) = if *data == "=" {
         (body.and_then(|b| certificate_of(&leaf.form, b)).unwrap_or_default(), None)
     } else {
-        let text = data_encoding::BASE64.decode(data.as_bytes()).ok().and_then(|b| String::from_utf8(b).ok());
-        (text.unwrap_or_default(), Some((*rest).to_owned()).filter(|r| r.len() == 64))
+        let Some(pem) = pem(data) else { return Seen::Unknown(format!("unreadable answer {line:?}")) };
+        (pem, Some((*rest).to_owned()).filter(|r| r.len() == 64))
     };
     Seen::Leaf { inode: Inode { kind, mode: raw & 0o7777, owner: owner.to_owned(), sha256: rest, text: None }, pem }
+}
+
+/// The PEM of which the look told the letters; `-` where there was none.
+fn pem(letters: &str) -> Option<String> {
+    if letters == "-" {
+        return Some(String::new());
+    }
+    data_encoding::BASE64.decode(letters.as_bytes()).ok()?;
+    Some(format!("-----BEGIN CERTIFICATE-----\n{letters}\n-----END CERTIFICATE-----\n"))
 }
 
 fn simple(want: &Want, line: &str) -> Seen {

@@ -14,6 +14,12 @@ inodes() {
         printf '%s\n#\n%s\n' "$a" "$b"
     fi
 }
+certificate() { # FORM FILE: the letters between the first BEGIN and END; a file that is no certificate may be large
+    case $1 in
+        pem) head -c 65536 "$2" ;;
+        *) sed -n 's/^ *client-certificate-data: *//p' "$2" | head -c 65536 | base64 -d 2>/dev/null ;;
+    esac | sed -n '/^-----BEGIN CERTIFICATE-----/,/^-----END/{/^-----END/q;/^-----/!p;}' | tr -d '\r\n'
+}
 leaf() {
     s=$(stat -c '%f|%U:%G' -- "$4" 2>&1) || {
         case $s in *'No such file'*) echo "$1 absent" ;; *) echo "$1 failed $s" ;; esac
@@ -26,12 +32,12 @@ leaf() {
     esac
     if [ "$(sha256sum <"$4" | cut -c 1-64)" = "$3" ]; then
         echo "$1 $s = ="
-    elif [ "$2" = pem ]; then
-        echo "$1 $s - $(base64 -w0 <"$4")"
-    else
-        r=$(sed '/^ *client-certificate-data:/d' "$4" | sha256sum | cut -c 1-64)
-        echo "$1 $s $r $(sed -n 's/^ *client-certificate-data: *//p' "$4" | tr -d '\n')"
+        return
     fi
+    r=-
+    [ "$2" = pem ] || r=$(sed '/^ *client-certificate-data:/d' "$4" | sha256sum | cut -c 1-64)
+    c=$(certificate "$2" "$4")
+    echo "$1 $s $r ${c:--}"
 }
 program() {
     i=$1 d=$2

@@ -87,8 +87,9 @@ impl Story<'_> {
         })?;
         scene.check("upkeep: certificates renewed by the machine itself", || upkeep::renewal(cluster, "attic"));
         scene.check("upkeep: they are as good as the operator's", || {
-            let ran = self.apply(&["--yes"])?.with(0)?;
-            ensure(ran.out.contains("No changes."), || ran.seen())
+            let ran = self.apply(&["--yes", "--traffic"])?.with(0)?;
+            ensure(ran.out.contains("No changes."), || ran.seen())?;
+            budget::kept(scene, &ran)
         });
         Ok(())
     }

@@ -6,5 +6,6 @@ mod engine;
 mod host;
 mod kill;
 mod machine;
+mod renewed;
 mod supply;
 mod survey;

@@ -1,6 +1,7 @@
 //! The look is run for real by the local `sh` over a temporary tree, and its reply parsed.
 
-use super::super::{compile, obstacles, open, opened, parse};
+use super::super::pack::unpacked;
+use super::super::{obstacles, open, opened, parse};
 use crate::want::{Dir, File, Guard, InodeKind, Link, Module, Obstacle, Seen, Sysctl, Unit, Verdict, Want};
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -9,6 +10,11 @@ use std::process::Command;
 fn sh(script: &str) -> String {
     let out = Command::new("sh").arg("-c").arg(script).env("LC_ALL", "C").output().unwrap();
     format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+}
+
+/// The look at `wants`, run here, as it was before it was packed.
+fn look(wants: &[Want]) -> String {
+    unpacked(&sh(&super::super::compile(wants))).unwrap().into_owned()
 }
 
 /// The user and group that owns what the test makes.
@@ -38,7 +44,7 @@ fn settled(wants: &[Want], seen: &[Seen]) -> Vec<bool> {
 #[test]
 fn a_settled_tree_answers_with_one_sign() {
     let (_dir, wants) = tree();
-    let reply = sh(&compile(&wants));
+    let reply = look(&wants);
     assert!(me() != "root:root" || reply.contains("@inodes\n=\n"), "{reply}");
     assert_eq!(settled(&wants, &parse(&wants, &reply)), [true; 3], "{reply}");
 }
@@ -47,7 +53,7 @@ fn a_settled_tree_answers_with_one_sign() {
 fn drift_is_seen_where_it_is() {
     let (dir, wants) = tree();
     std::fs::write(dir.path().join("a"), "other\n").unwrap();
-    let seen = parse(&wants, &sh(&compile(&wants)));
+    let seen = parse(&wants, &look(&wants));
     assert_eq!(settled(&wants, &seen), [true, false, true]);
     let path = format!("{}/a", dir.path().display());
     assert_eq!(opened(&sh(&open(&[&path], &BTreeSet::new())))[&path], "other\n");
@@ -115,7 +121,7 @@ fn absent_and_replaced_are_told_apart() {
     std::fs::remove_file(dir.path().join("l")).unwrap();
     std::fs::remove_file(dir.path().join("a")).unwrap();
     std::fs::create_dir(dir.path().join("a")).unwrap();
-    let seen = parse(&wants, &sh(&compile(&wants)));
+    let seen = parse(&wants, &look(&wants));
     assert!(matches!(&seen[1], Seen::Inode(i) if i.kind == InodeKind::Dir));
     assert!(matches!(wants[1].diff(&seen[1]), Verdict::Blocked { .. }));
     assert_eq!(seen[2], Seen::Absent);
@@ -129,7 +135,7 @@ fn guards_keep_status_and_evidence() {
         Want::Guard(Guard::new("g:c", "c", "echo 'no wg'; exit 75", "true")),
         Want::Guard(Guard::new("g:d", "d", "nonsense-command", "true")),
     ];
-    let seen = parse(&wants, &sh(&compile(&wants)));
+    let seen = parse(&wants, &look(&wants));
     let verdicts: Vec<_> = wants.iter().zip(&seen).map(|(w, s)| w.diff(s)).collect();
     assert!(matches!(verdicts[0], Verdict::Settled(_)));
     assert!(matches!(&verdicts[1], Verdict::Change(c) if c.lines.join("|") == "@end of it|two"));
@@ -144,7 +150,7 @@ fn settings_and_modules() {
         Want::Sysctl(Sysctl::new("net.no.such.key", "1")),
         Want::Module(Module::new("surely_no_such_module")),
     ];
-    let seen = parse(&wants, &sh(&compile(&wants)));
+    let seen = parse(&wants, &look(&wants));
     assert_eq!(seen[0], Seen::Sysctl("Linux".into()));
     assert_eq!(seen[1], Seen::Absent);
 }
@@ -152,7 +158,7 @@ fn settings_and_modules() {
 #[test]
 fn a_cut_reply_is_unknown_for_all() {
     let (_dir, wants) = tree();
-    let reply = sh(&compile(&wants));
+    let reply = look(&wants);
     let cut = &reply[..reply.len() - 6];
     assert!(parse(&wants, cut).iter().all(|s| matches!(s, Seen::Unknown(_))));
 }
@@ -162,9 +168,9 @@ fn what_should_be_gone_does_not_cost_the_digest_of_what_should_be_there() {
     let (dir, mut wants) = tree();
     let stale = Want::File(File::text(format!("{}/stale", dir.path().display()), "x"));
     wants.push(stale.absent().unwrap());
-    let reply = sh(&compile(&wants));
+    let reply = look(&wants);
     assert!(me() != "root:root" || reply.contains("@inodes\n=\n"), "{reply}");
     assert_eq!(settled(&wants, &parse(&wants, &reply)), [true; 4], "{reply}");
     std::fs::write(dir.path().join("stale"), "x").unwrap();
-    assert_eq!(settled(&wants, &parse(&wants, &sh(&compile(&wants)))), [true, true, true, false]);
+    assert_eq!(settled(&wants, &parse(&wants, &look(&wants))), [true, true, true, false]);
 }
