@@ -6,7 +6,7 @@ use super::{EventKind, Outcome, Sink};
 use crate::kube::Condition;
 use crate::plan::PlannedStep;
 use crate::steps::{Lane, Ready, Test};
-use crate::want::{Change, Object, Run as Does, Seen, Verdict, Want};
+use crate::want::{Change, Object, Run as Does, Seats, Seen, Verdict, Want};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use std::collections::BTreeSet;
@@ -20,6 +20,9 @@ pub trait ApiLane: Send + Sync {
 
     /// Applies (`true`) or deletes (`false`) an object. The error says what the API answered.
     fn apply<'a>(&'a self, object: &'a Object, present: bool) -> BoxFuture<'a, Result<(), String>>;
+
+    /// Empties a node, or gives it back; `told` hears what is waited for. The error says what kept it from coming true.
+    fn seat<'a>(&'a self, seats: &'a Seats, told: &'a (dyn Fn(&str) + Sync)) -> BoxFuture<'a, Result<(), String>>;
 
     /// Whether all conditions hold; otherwise what was seen.
     fn check<'a>(&'a self, conditions: &'a [Condition]) -> BoxFuture<'a, Result<(), String>>;
@@ -62,7 +65,16 @@ async fn work(cx: &Context<'_>, step: &PlannedStep, tally: &mut Tally) -> Result
     cx.sink.tell(EventKind::StepBegan { step: step.id.clone(), title: step.title.clone() });
     let needless = second_look(cx, step).await?;
     for (i, item) in step.items.iter().enumerate() {
-        let Some(Does::Api(object, present)) = item.verdict.change().map(|c| &c.run) else { continue };
+        let (object, present) = match item.verdict.change().map(|c| &c.run) {
+            Some(Does::Api(object, present)) => (object, present),
+            Some(Does::Seats(seats)) => {
+                seat(cx, step, seats).await?;
+                tally.changed += 1;
+                cx.sink.tell(EventKind::ItemDone { step: step.id.clone(), addr: item.addr.clone(), changed: true });
+                continue;
+            }
+            _ => continue,
+        };
         if needless.contains(&i) {
             cx.sink.tell(EventKind::ItemDone { step: step.id.clone(), addr: item.addr.clone(), changed: false });
             continue;
@@ -78,6 +90,27 @@ async fn work(cx: &Context<'_>, step: &PlannedStep, tally: &mut Tally) -> Result
         cx.sink.tell(EventKind::ItemDone { step: step.id.clone(), addr: item.addr.clone(), changed: true });
     }
     Ok(())
+}
+
+/// A node is emptied or given back. Whoever stops the run need not sit it out: the next run goes on from there.
+async fn seat(cx: &Context<'_>, step: &PlannedStep, seats: &Seats) -> Result<(), Outcome> {
+    let began = Instant::now();
+    let (what, help) = match seats {
+        Seats::Drain { node } => (
+            format!("{node} could not be emptied"),
+            "what keeps a pod is named above: give its budget room (more replicas, or another budget), or end the pod by hand; then run again",
+        ),
+        Seats::Uncordon { node, .. } => (format!("{node} did not come back"), "look at its kubelet: journalctl -u kubelet; then run again"),
+    };
+    let told = |seen: &str| {
+        let seen = seen.lines().next().unwrap_or_default().to_owned();
+        cx.sink.tell(EventKind::Waiting { step: step.id.clone(), what: step.title.clone(), seen, seconds: began.elapsed().as_secs() });
+    };
+    let done = tokio::select! {
+        done = cx.api.seat(seats, &told) => done,
+        () = cx.stop.cancelled() => return Err(Outcome::Skipped { why: "interrupted while it was waited for".into() }),
+    };
+    done.map_err(|seen| Outcome::Failed { what, evidence: seen.lines().map(str::to_owned).collect(), help: help.into() })
 }
 
 /// Looks at what could not be judged when the plan was made. Returns the items that hold already.

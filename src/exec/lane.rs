@@ -106,7 +106,7 @@ impl Walk<'_> {
                         let files = arrived.as_ref().and_then(|a| a.get(&program.artifact.sha256)).cloned().unwrap_or_default();
                         self.batch.push(Tag::Item(i, k), &install::finish(program, &files));
                     }
-                    Some(Does::Api(..)) | None => {}
+                    Some(Does::Api(..) | Does::Seats(_)) | None => {}
                 }
             }
             self.batch.push(Tag::Worked(i), "journal \"${hc_step-}: done\"");

@@ -161,6 +161,13 @@ impl Api {
         serde_json::from_str(&text).map_err(|e| ApiError::Garbled { call: call.named(), seen: e.to_string() })
     }
 
+    /// Makes a call once, on the control plane in use: for whoever asks again by itself.
+    pub(super) async fn attempt(&self, call: &Call<'_>) -> Result<(), ApiError> {
+        let at = self.0.current.load(Ordering::Relaxed);
+        let Some((_, client)) = self.0.ends.get(at) else { return Err(ApiError::Lost { seen: "there is no control plane".into() }) };
+        self.once(client, call, CALL).await.map(|_| ())
+    }
+
     /// Makes a call, again where that can help, moving to another control plane where one is lost.
     /// Every call here may be made twice: reads, server-side applies, guarded patches, deletions.
     async fn send(&self, call: &Call<'_>) -> Result<String, ApiError> {

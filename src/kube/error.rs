@@ -83,7 +83,9 @@ impl ApiError {
                     code: status.code,
                     reason: status.reason.clone(),
                     message: status.message.clone(),
-                    causes: causes.map(|c| format!("{}: {}", c.field, c.message)).collect(),
+                    causes: causes
+                        .map(|c| if c.field.is_empty() { c.message.clone() } else { format!("{}: {}", c.field, c.message) })
+                        .collect(),
                     retry_after: details.map_or(0, |d| d.retry_after_seconds),
                 }
             }

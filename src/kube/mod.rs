@@ -5,7 +5,9 @@
 
 mod api;
 mod condition;
+mod drain;
 mod error;
+mod guests;
 mod nodes;
 mod objects;
 mod resource;
@@ -15,7 +17,9 @@ mod workload;
 
 pub use api::{Api, ApiCounters, FIELD_MANAGER};
 pub use condition::Condition;
+pub use drain::{CORDONED, is_cordoned_by_us};
 pub use error::ApiError;
+pub use guests::{Guest, Leaving};
 pub use nodes::NodeStatus;
 pub use objects::Propagation;
 pub use resource::{Resource, split};

@@ -84,6 +84,7 @@ fn does(run: &Run) -> String {
         Run::Script(sh) => digest(sh.as_str()),
         Run::Install(program) => digest(format!("{} {}", program.component, program.artifact.sha256)),
         Run::Api(object, present) => digest(format!("{present} {}", object.manifest)),
+        Run::Seats(seats) => digest(format!("{seats:?}")),
     }
 }
 

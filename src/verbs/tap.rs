@@ -7,7 +7,7 @@ use crate::exec::ApiLane;
 use crate::kube::{Api, Condition, Credentials, Target};
 use crate::secrets::Secrets;
 use crate::ssh::Connection;
-use crate::want::{Object, Seen};
+use crate::want::{Object, Seats, Seen};
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -71,6 +71,17 @@ impl ApiLane for Tap<'_> {
                 lines.extend(f.remedy().map(str::to_owned));
                 lines.join("\n")
             })
+        })
+    }
+
+    fn seat<'a>(&'a self, seats: &'a Seats, told: &'a (dyn Fn(&str) + Sync)) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let api = self.api().await?;
+            let done = match seats {
+                Seats::Drain { node } => api.drain(node, told).await,
+                Seats::Uncordon { node, version } => api.uncordon(node, version.as_deref(), told).await,
+            };
+            done.map_err(|e| e.to_string())
         })
     }
 

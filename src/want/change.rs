@@ -56,6 +56,26 @@ pub enum Run {
     Install(Program),
     /// An object is applied server-side (`true`) or deleted (`false`).
     Api(Box<Object>, bool),
+    /// A node is emptied of pods, or takes them again.
+    Seats(Seats),
+}
+
+/// What is done to a node as a place for pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seats {
+    /// Kept away from new pods, its own evicted as budgets allow.
+    Drain { node: String },
+    /// Given back where homectl had cordoned it, once it is Ready and its kubelet of this version (`v1.36.3`), if one is named.
+    Uncordon { node: String, version: Option<String> },
+}
+
+impl Seats {
+    /// In the API, as seen by the plan: what happens.
+    #[must_use]
+    pub fn change(self, why: impl Into<String>) -> Change {
+        let impact = if matches!(self, Self::Drain { .. }) { Impact::Disruptive } else { Impact::Safe };
+        Change { act: Act::Run, why: why.into(), lines: Lines::default(), impact, heard: false, run: Run::Seats(self) }
+    }
 }
 
 /// Lines of text, kept as one: a plan has many.

@@ -26,7 +26,7 @@ mod unit;
 mod want;
 
 pub use account::Account;
-pub use change::{Act, Change, Impact, Lines, Run, Verdict};
+pub use change::{Act, Change, Impact, Lines, Run, Seats, Verdict};
 pub use dir::Dir;
 pub use file::{Body, File};
 pub use guard::Guard;

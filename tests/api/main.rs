@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod client;
+mod drain;
 mod fake;
 mod fixture;
 #[path = "../fixture/house.rs"]

@@ -72,6 +72,8 @@ fn programs() -> Option<(PathBuf, PathBuf)> {
 /// What runs, and where. Everything ends when it is dropped.
 pub(crate) struct Server {
     pub(crate) port: u16,
+    /// For the controller manager.
+    spare: u16,
     kubernetes: PathBuf,
     dir: TempDir,
     children: Vec<Child>,
@@ -79,8 +81,17 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts everything; `None`, loudly, where the programs are not there.
-    #[expect(clippy::print_stderr, reason = "a test that tests nothing must say so")]
     pub(crate) fn start(secrets: &Secrets) -> Option<Self> {
+        let mut server = Self::alone(secrets)?;
+        let port = server.spare;
+        let arguments = server.controller_manager(port);
+        server.spawn(&server.kubernetes.join("kube-controller-manager"), &arguments);
+        Some(server)
+    }
+
+    /// Without the controllers: nobody collects what has no owner, and nobody judges budgets.
+    #[expect(clippy::print_stderr, reason = "a test that tests nothing must say so")]
+    pub(crate) fn alone(secrets: &Secrets) -> Option<Self> {
         let Some((kubernetes, etcd)) = programs() else {
             eprintln!(
                 "\n*** SKIPPED: no kube-apiserver and etcd below ~/.cache/homectl/lab/bin; `tests/lab/lab artifacts` builds them ***\n"
@@ -92,7 +103,7 @@ impl Server {
             let held: Vec<TcpListener> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
             held.iter().map(|l| l.local_addr().unwrap().port()).collect()
         };
-        let mut server = Self { port: ports[2], kubernetes, dir, children: Vec::new() };
+        let mut server = Self { port: ports[2], spare: ports[3], kubernetes, dir, children: Vec::new() };
         server.files(secrets);
         let (client, peer) = (format!("http://127.0.0.1:{}", ports[0]), format!("http://127.0.0.1:{}", ports[1]));
         let data = server.path("etcd");
@@ -111,7 +122,6 @@ impl Server {
             ],
         );
         server.spawn(&server.kubernetes.join("kube-apiserver"), &server.apiserver(&client));
-        server.spawn(&server.kubernetes.join("kube-controller-manager"), &server.controller_manager(ports[3]));
         Some(server)
     }
 

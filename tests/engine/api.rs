@@ -6,7 +6,7 @@ use homectl::exec::{ApiLane, Report, Run, Sink};
 use homectl::kube::Condition;
 use homectl::plan::{self, Observed};
 use homectl::steps::{Mode, Step, StepId};
-use homectl::want::{Object, Seen, Want};
+use homectl::want::{Object, Seats, Seen, Want};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,10 @@ impl ApiLane for Shelf {
             self.applied.lock().expect("no panic").push(object.name.clone());
             Ok(())
         })
+    }
+
+    fn seat<'a>(&'a self, _: &'a Seats, _: &'a (dyn Fn(&str) + Sync)) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn check<'a>(&'a self, _: &'a [Condition]) -> BoxFuture<'a, Result<(), String>> {

@@ -11,7 +11,7 @@ use homectl::kube::Condition;
 use homectl::plan::{self, Observed, Plan};
 use homectl::ssh::{Connection, Fake, LocalShell, RemoteError};
 use homectl::steps::{Mode, Ready, Step, StepId};
-use homectl::want::{Dir, File, Guard, Link, Object, Program, Seen, Want, probe};
+use homectl::want::{Dir, File, Guard, Link, Object, Program, Seats, Seen, Want, probe};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -33,6 +33,10 @@ impl ApiLane for Nobody {
     }
 
     fn apply<'a>(&'a self, _: &'a Object, _: bool) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async { Err("no API".into()) })
+    }
+
+    fn seat<'a>(&'a self, _: &'a Seats, _: &'a (dyn Fn(&str) + Sync)) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async { Err("no API".into()) })
     }
 

@@ -99,7 +99,8 @@ fn roll(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
                 while !done.load(Ordering::Relaxed) {
                     let asked = Instant::now();
                     let said = context.run(&["--request-timeout=1s", "get", "--raw", "/readyz"], "", Duration::from_secs(2));
-                    if said.and_then(crate::shell::Ran::ok).is_err()
+                    // Refused is away. Late is what a busy computer is.
+                    if said.is_ok_and(|ran| ran.code != Some(0) && !ran.err.contains("Client.Timeout"))
                         && let Ok(mut away) = away.lock()
                     {
                         away.push((asked, Instant::now(), i));

@@ -2,8 +2,8 @@
 
 use futures::future::BoxFuture;
 use homectl::exec::ApiLane;
-use homectl::kube::Condition;
-use homectl::want::{Object, Seen, node_patch};
+use homectl::kube::{CORDONED, Condition};
+use homectl::want::{Object, Seats, Seen, node_patch};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -87,6 +87,19 @@ impl Api {
         *live = now;
     }
 
+    /// Cordoned, or given back where it was cordoned by us.
+    fn seat(&self, seats: &Seats) {
+        let mut store = self.store.lock().unwrap();
+        let (Seats::Drain { node } | Seats::Uncordon { node, .. }) = seats;
+        let Some(live) = store.get_mut(&format!("object:v1:Node:{node}")) else { return };
+        let drains = matches!(seats, Seats::Drain { .. });
+        if drains && live["spec"]["unschedulable"] != true {
+            merge(live, &json!({"metadata": {"annotations": {CORDONED: "homectl"}}, "spec": {"unschedulable": true}}));
+        } else if !drains && homectl::kube::is_cordoned_by_us(live) {
+            merge(live, &json!({"metadata": {"annotations": {CORDONED: null}}, "spec": {"unschedulable": null}}));
+        }
+    }
+
     /// What happens to the changes to come.
     pub(crate) fn spoil(&self, fault: Option<ApiFault>) {
         *self.fault.lock().unwrap() = fault;
@@ -157,6 +170,19 @@ impl ApiLane for Api {
                 self.put(object);
             } else if done {
                 self.store.lock().unwrap().remove(&object.addr());
+            }
+            if done && told { Ok(()) } else { Err("connection reset by peer".into()) }
+        })
+    }
+
+    fn seat<'a>(&'a self, seats: &'a Seats, _: &'a (dyn Fn(&str) + Sync)) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            if !self.up() {
+                return Err(DOWN.into());
+            }
+            let (done, told) = self.count();
+            if done {
+                self.seat(seats);
             }
             if done && told { Ok(()) } else { Err("connection reset by peer".into()) }
         })

@@ -1,0 +1,157 @@
+//! A node as a place for pods: kept away from new ones, emptied by evictions that budgets may refuse, and given back.
+//!
+//! A node that we cordoned bears [`CORDONED`]; only such a node is ever given back by us, also by a later run.
+
+use super::api::Call;
+use super::guests::{Guest, guest};
+use super::{Api, ApiError, NodeStatus, Resource};
+use http::Method;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// The annotation of a node that homectl keeps pods away from.
+pub const CORDONED: &str = "homectl.io/cordoned";
+
+/// Without any pod leaving, an emptying is given up.
+const STUCK: Duration = Duration::from_mins(5);
+/// For a node to be Ready again.
+const BACK: Duration = Duration::from_mins(5);
+const POLL: Duration = Duration::from_secs(1);
+
+impl Api {
+    /// Keeps new pods away from a node. One that somebody else cordoned stays theirs.
+    ///
+    /// # Errors
+    /// The node is not there, or the API refuses.
+    pub async fn cordon(&self, node: &str) -> Result<(), ApiError> {
+        let live = self.node_object(node).await?;
+        if live["spec"]["unschedulable"] == true {
+            return Ok(());
+        }
+        let patch = json!({"metadata": {"annotations": {CORDONED: "homectl"}}, "spec": {"unschedulable": true}});
+        self.patch_node(node, &patch).await
+    }
+
+    /// Cordons a node and evicts its pods, but for those of `DaemonSets` and those that ended, until all are gone. `told` hears
+    /// what is waited for.
+    ///
+    /// # Errors
+    /// No pod left for five minutes and longer than its own grace period: those that stay, each with what keeps it. The node
+    /// takes pods again then, if it was us who kept them away.
+    pub async fn drain(&self, node: &str, told: &(dyn Fn(&str) + Sync)) -> Result<(), ApiError> {
+        self.cordon(node).await?;
+        let emptied = self.empty(node, told).await;
+        if emptied.is_err() {
+            // The failure is told, not this: a node that nobody works on should serve.
+            let _ = self.release(node).await;
+        }
+        emptied
+    }
+
+    async fn empty(&self, node: &str, told: &(dyn Fn(&str) + Sync)) -> Result<(), ApiError> {
+        let (mut since, mut last) = (Instant::now(), usize::MAX);
+        loop {
+            let guests = self.guests_of(node).await?;
+            if guests.is_empty() {
+                return Ok(());
+            }
+            if guests.len() < last {
+                (since, last) = (Instant::now(), guests.len());
+            }
+            let mut stay = Vec::new();
+            for guest in &guests {
+                stay.push(format!("{}: {}", guest.name(), self.evict(guest).await?));
+            }
+            let patience = STUCK.max(guests.iter().map(|g| g.grace).max().unwrap_or_default() + POLL * 30);
+            if since.elapsed() > patience {
+                return Err(ApiError::NotYet {
+                    seconds: since.elapsed().as_secs(),
+                    seen: format!("pods stay on {node}: {}", stay.join("; ")),
+                });
+            }
+            told(&stay.join("; "));
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Asks for a pod's end; what keeps it, where it was refused or is still going.
+    async fn evict(&self, guest: &Guest) -> Result<String, ApiError> {
+        if guest.leaving {
+            return Ok("is ending".into());
+        }
+        let path = format!("/api/v1/namespaces/{}/pods/{}/eviction", guest.namespace, guest.pod);
+        let body = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": guest.pod, "namespace": guest.namespace}});
+        let call = Call { method: Method::POST, body: Some(("application/json", body.to_string().into_bytes())), ..Call::get(&path) };
+        match self.attempt(&call).await {
+            Ok(()) => Ok("is asked to end".into()),
+            Err(e) if e.is_not_found() => Ok("is gone".into()),
+            // Its budget says when; the next round asks again.
+            Err(ApiError::Status { code: 429, message, causes, .. }) => Ok(if causes.is_empty() { message } else { causes.join(", ") }),
+            Err(e) if e.is_transient() => Ok(e.to_string()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Waits until a node is Ready (and its kubelet of `version`, `v1.36.3`, where one is given), then gives it back.
+    ///
+    /// # Errors
+    /// It did not come within five minutes: what was seen last. It stays cordoned then.
+    pub async fn uncordon(&self, node: &str, version: Option<&str>, told: &(dyn Fn(&str) + Sync)) -> Result<(), ApiError> {
+        let end = Instant::now() + BACK;
+        loop {
+            let seen = match self.node_object(node).await {
+                Ok(live) => lacks(&NodeStatus::of(&live), version),
+                Err(e) if e.is_transient() => Some(e.to_string()),
+                Err(e) => return Err(e),
+            };
+            let Some(seen) = seen else { return self.release(node).await };
+            if Instant::now() >= end {
+                return Err(ApiError::NotYet { seconds: BACK.as_secs(), seen: format!("{node}: {seen}") });
+            }
+            told(&seen);
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Lets pods come to a node that we cordoned.
+    async fn release(&self, node: &str) -> Result<(), ApiError> {
+        if !is_cordoned_by_us(&self.node_object(node).await?) {
+            return Ok(());
+        }
+        self.patch_node(node, &json!({"metadata": {"annotations": {CORDONED: null}}, "spec": {"unschedulable": null}})).await
+    }
+
+    async fn guests_of(&self, node: &str) -> Result<Vec<Guest>, ApiError> {
+        Ok(self.pods_on(node).await?.iter().filter_map(guest).collect())
+    }
+
+    /// All pods that are bound to a node.
+    pub(super) async fn pods_on(&self, node: &str) -> Result<Vec<Value>, ApiError> {
+        let Some(pods) = Resource::builtin("v1", "Pod") else { return Ok(Vec::new()) };
+        self.list_by(&pods, "", &[("fieldSelector", &format!("spec.nodeName={node}"))]).await
+    }
+
+    async fn node_object(&self, node: &str) -> Result<Value, ApiError> {
+        self.json(&Call::get(&format!("/api/v1/nodes/{node}"))).await
+    }
+
+    async fn patch_node(&self, node: &str, patch: &Value) -> Result<(), ApiError> {
+        let Some(nodes) = Resource::builtin("v1", "Node") else { return Ok(()) };
+        self.merge_patch(&nodes, "", node, patch).await.map(|_| ())
+    }
+}
+
+/// Whether a Node object says that homectl keeps pods away from it.
+#[must_use]
+pub fn is_cordoned_by_us(node: &Value) -> bool {
+    !node["metadata"]["annotations"][CORDONED].is_null()
+}
+
+/// What a node lacks to be given back.
+fn lacks(node: &NodeStatus, version: Option<&str>) -> Option<String> {
+    match version {
+        Some(version) if node.version != version => Some(format!("its kubelet says it is {}, {version} is due", node.version)),
+        _ if !node.ready => Some(format!("not Ready: {}", node.why)),
+        _ => None,
+    }
+}

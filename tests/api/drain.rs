@@ -1,0 +1,98 @@
+//! Nodes are emptied and given back, against a real API server. No kubelet ends the pods there: those without a grace period go at once.
+
+use crate::fixture::secrets;
+use crate::server::{Server, client};
+use homectl::kube::Api;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// A pod on `attic`, of a set unless it is bare.
+fn pod(name: &str, owner: &str) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, labels: {{app: {name}}}{owner}}}\n\
+         spec: {{nodeName: attic, terminationGracePeriodSeconds: 0, automountServiceAccountToken: false, \
+         tolerations: [{{operator: Exists}}], containers: [{{name: x, image: x}}]}}\n"
+    )
+}
+
+fn owned(kind: &str) -> String {
+    format!(
+        ", ownerReferences: [{{apiVersion: apps/v1, kind: {kind}, name: set, uid: 6c9d1c8e-0000-4000-8000-000000000000, controller: true}}]"
+    )
+}
+
+const BUDGET: &str = "---\napiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: keep}\n\
+    spec: {maxUnavailable: 0, selector: {matchLabels: {app: kept}}}\n";
+/// Without its controller, nobody makes the account that pods run as.
+const ACCOUNT: &str = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: default}\n---\n";
+const NODE: &str = "apiVersion: v1\nkind: Node\nmetadata: {name: attic}\n";
+
+fn unschedulable(server: &Server) -> String {
+    server.kubectl(&["get", "node", "attic", "-o", "jsonpath={.spec.unschedulable} {.metadata.annotations}"], "")
+}
+
+fn allow(server: &Server, n: u8) {
+    let patch = format!(
+        "{{\"status\":{{\"disruptionsAllowed\":{n},\"observedGeneration\":1,\"currentHealthy\":1,\"desiredHealthy\":1,\"expectedPods\":1}}}}"
+    );
+    server.kubectl(&["patch", "pdb", "keep", "--subresource=status", "--type=merge", "-p", &patch], "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_emptied_as_budgets_allow_and_given_back_by_whom_it_was_taken() {
+    let secrets = secrets();
+    let Some(server) = Server::alone(&secrets) else { return };
+    let api = client(&[server.port], &secrets);
+    server.ready(&api).await;
+    let all = [ACCOUNT, NODE, &pod("kept", &owned("ReplicaSet")), &pod("light", ""), &pod("daemon", &owned("DaemonSet")), BUDGET].concat();
+    server.kubectl(&["create", "-f", "-"], &all);
+    allow(&server, 0);
+    // Budgets do not count pods that do not run.
+    let runs = "{\"status\":{\"phase\":\"Running\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}";
+    server.kubectl(&["patch", "pod", "kept", "--subresource=status", "--type=merge", "-p", runs], "");
+
+    let leaving = api.leaving(&["attic"]).await.unwrap().remove("attic").unwrap();
+    assert_eq!((leaving.pods, leaving.bare), (2, vec!["default/light".to_owned()]));
+    assert!(leaving.losses.iter().any(|l| l.starts_with("default/kept: the PodDisruptionBudget keep")), "{:?}", leaving.losses);
+
+    let heard = Mutex::new(Vec::new());
+    let hear = |seen: &str| heard.lock().unwrap().push(seen.to_owned());
+    let drained = async {
+        api.drain("attic", &hear).await.unwrap();
+    };
+    let freed = async {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert!(unschedulable(&server).starts_with("true "), "cordoned while it is emptied");
+        assert_eq!(server.kubectl(&["get", "pods", "-o", "name"], "").lines().collect::<Vec<_>>(), ["pod/daemon", "pod/kept"]);
+        allow(&server, 1);
+    };
+    tokio::join!(drained, freed);
+    let heard = heard.into_inner().unwrap();
+    assert!(
+        heard.iter().any(|l| l.contains("default/kept: The disruption budget keep needs 1 healthy pods and has 1 currently")),
+        "{heard:#?}"
+    );
+    assert_eq!(server.kubectl(&["get", "pods", "-o", "name"], "").trim(), "pod/daemon");
+
+    ready(&server);
+    let back = |version: &'static str| give_back(&api, version);
+    assert!(tokio::time::timeout(Duration::from_secs(3), back("v1.36.3")).await.is_err(), "the wrong kubelet is waited out");
+    back("v1.35.4").await;
+    assert!(!unschedulable(&server).contains("true") && !unschedulable(&server).contains("homectl.io"), "{}", unschedulable(&server));
+
+    server.kubectl(&["cordon", "attic"], "");
+    api.drain("attic", &|_| ()).await.unwrap();
+    back("v1.35.4").await;
+    assert!(unschedulable(&server).starts_with("true "), "somebody else cordoned it");
+}
+
+async fn give_back(api: &Api, version: &str) {
+    api.uncordon("attic", Some(version), &|_| ()).await.unwrap();
+}
+
+fn ready(server: &Server) {
+    let status = "{\"status\":{\"nodeInfo\":{\"kubeletVersion\":\"v1.35.4\",\"architecture\":\"\",\"bootID\":\"\",\"containerRuntimeVersion\":\"\",\
+        \"kernelVersion\":\"\",\"kubeProxyVersion\":\"\",\"machineID\":\"\",\"operatingSystem\":\"\",\"osImage\":\"\",\"systemUUID\":\"\"},\
+        \"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}";
+    server.kubectl(&["patch", "node", "attic", "--subresource=status", "--type=merge", "-p", status], "");
+}
