@@ -52,6 +52,7 @@ impl Facts {
             cluster_kubernetes: None,
             etcd_data: false,
             etcd_cluster_id: None,
+            members: None,
             kubelet_serving: false,
             skew: 0,
             modules: true,

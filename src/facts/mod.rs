@@ -2,9 +2,11 @@
 
 mod ask;
 mod assumed;
+mod members;
 mod model;
 mod parse;
 
 pub use ask::script;
+pub use members::{Member, members};
 pub use model::{Facts, Foreign, WireGuard};
 pub use parse::parse;

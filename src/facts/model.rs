@@ -1,5 +1,6 @@
 //! The facts of one host.
 
+use super::members::Member;
 use crate::cluster::Arch;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -98,6 +99,8 @@ pub struct Facts {
     pub etcd_data: bool,
     /// The etcd cluster ID recorded on the machine.
     pub etcd_cluster_id: Option<String>,
+    /// Members of its etcd cluster, or what it said instead; asked of one control plane, and only where somebody joins or leaves.
+    pub members: Option<Result<Vec<Member>, String>>,
     /// Whether the kubelet has a serving certificate.
     pub kubelet_serving: bool,
     /// Seconds that the machine's clock is ahead of ours, as its reply came.

@@ -66,6 +66,7 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
         cluster_kubernetes: Some(get("cluster_kubernetes").to_owned()).filter(|c| !c.is_empty()),
         etcd_data: get("etcd_data") == "yes",
         etcd_cluster_id: Some(get("etcd_cluster_id").to_owned()).filter(|c| !c.is_empty()),
+        members: None,
         kubelet_serving: get("kubelet_serving") == "yes",
         skew: get("clock").parse::<i64>().map_err(|e| format!("clock {:?}: {e}", get("clock")))? - now,
         modules: get("modules") == "yes",

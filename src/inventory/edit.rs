@@ -5,7 +5,7 @@ use crate::error::{Failure, Result, exit};
 use crate::whole;
 use semver::Version;
 use std::path::{Path, PathBuf};
-use toml_edit::{DocumentMut, Item, Value};
+use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 /// An inventory that is being changed; on disk it stays as it was until [`Edit::save`].
 #[derive(Debug, Clone)]
@@ -37,6 +37,57 @@ impl Edit {
     pub fn set_kubernetes(&mut self, version: &Version) -> Result<()> {
         let value = self.document.get_mut("cluster").and_then(|c| c.get_mut("kubernetes"));
         set(value, version.to_string().as_str()).ok_or_else(|| self.lacks("[cluster] kubernetes"))
+    }
+
+    /// Adds a `[[node]]` behind the last one.
+    ///
+    /// # Errors
+    /// There are no `[[node]]` blocks to add it to.
+    pub fn add_node(&mut self, node: &NewNode) -> Result<()> {
+        let lacks = self.lacks("[[node]] blocks");
+        let nodes = self.nodes().ok_or(lacks)?;
+        let mut block = Table::new();
+        for (key, text) in [("name", Some(&node.name)), ("address", Some(&node.address)), ("role", Some(&node.role))] {
+            block.extend(text.map(|text| (key, value(text.as_str()))));
+        }
+        for (key, text) in [("site", &node.site), ("endpoint", &node.endpoint), ("user", &node.user), ("host-key", &node.host_key)] {
+            block.extend(text.as_ref().map(|text| (key, value(text.as_str()))));
+        }
+        block.extend(node.port.map(|port| ("port", value(i64::from(port)))));
+        block.extend(node.behind_nat.then(|| ("behind-nat", value(true))));
+        block.decor_mut().set_prefix("\n");
+        nodes.push(block);
+        Ok(())
+    }
+
+    /// Takes the `[[node]]` of this name out, with the comments in it and above it; says whether there was one.
+    pub fn remove_node(&mut self, name: &str) -> bool {
+        let Some(nodes) = self.nodes() else { return false };
+        let Some(i) = nodes.iter().position(|n| is(n, name)) else { return false };
+        nodes.remove(i);
+        true
+    }
+
+    /// Gives a node another address.
+    ///
+    /// # Errors
+    /// There is no such node, or it has no address to change.
+    pub fn set_address(&mut self, name: &str, address: &str) -> Result<()> {
+        let lacks = self.lacks(&format!("[[node]] `{name}` with an address"));
+        set(self.node(name).and_then(|n| n.get_mut("address")), address).ok_or(lacks)
+    }
+
+    /// Puts another host key where one is pinned; says whether one was.
+    pub fn set_host_key(&mut self, name: &str, fingerprint: &str) -> bool {
+        set(self.node(name).and_then(|n| n.get_mut("host-key")), fingerprint).is_some()
+    }
+
+    fn nodes(&mut self) -> Option<&mut ArrayOfTables> {
+        self.document.get_mut("node")?.as_array_of_tables_mut()
+    }
+
+    fn node(&mut self, name: &str) -> Option<&mut Table> {
+        self.nodes()?.iter_mut().find(|n| is(n, name))
     }
 
     fn lacks(&self, what: &str) -> Failure {
@@ -76,6 +127,25 @@ impl Edit {
                 .help("nothing was changed; make room or mend the folder's rights, and run again")
         })
     }
+}
+
+/// What a new `[[node]]` says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewNode {
+    pub name: String,
+    pub address: String,
+    /// `control-plane` or `worker`.
+    pub role: String,
+    pub site: Option<String>,
+    pub behind_nat: bool,
+    pub endpoint: Option<String>,
+    pub user: Option<String>,
+    pub port: Option<u16>,
+    pub host_key: Option<String>,
+}
+
+fn is(node: &Table, name: &str) -> bool {
+    node.get("name").and_then(Item::as_str) == Some(name)
 }
 
 /// Puts `value` where one is, with what stands around it (a comment behind it, say).
@@ -131,5 +201,42 @@ mod tests {
         assert!(edit(&home, "a = [").1.is_err());
         let (_, nothing) = edit(&home, "[cluster]\nname = \"x\"\n");
         assert!(nothing.unwrap().set_kubernetes(&Version::new(1, 36, 3)).unwrap_err().to_string().contains("kubernetes"));
+    }
+
+    const THREE: &str = "# Our house.\n[cluster]\nname = \"home\"\nkubernetes = \"1.36.3\"\n\n# Under the roof.\n[[node]]\nname = \"attic\"\n\
+        address = \"192.168.1.20\" # by the router\nrole = \"control-plane\"\n\n[[node]] # cold\nname = \"cellar\"\naddress = \"192.168.1.21\"\n\
+        [node.labels]\n\"example.net/disk\" = \"big\"\n\n# Volumes.\n[[addon]]\nname = \"local-storage\"\n";
+
+    #[test]
+    fn a_node_comes_behind_the_last_and_goes_with_its_comments() {
+        let home = tempfile::tempdir().unwrap();
+        let mut edit = edit(&home, THREE).1.unwrap();
+        let node = NewNode {
+            name: "garage".into(),
+            address: "garage.lan".into(),
+            role: "worker".into(),
+            site: Some("home".into()),
+            port: Some(2222),
+            ..NewNode::default()
+        };
+        edit.add_node(&node).unwrap();
+        let block = "\n[[node]]\nname = \"garage\"\naddress = \"garage.lan\"\nrole = \"worker\"\nsite = \"home\"\nport = 2222\n";
+        assert_eq!(edit.text(), THREE.replace("\n# Volumes", &format!("{block}\n# Volumes")));
+        assert_eq!(edit.inventory().unwrap().nodes.len(), 3);
+        assert!(edit.remove_node("garage") && !edit.remove_node("garage"));
+        assert_eq!(edit.text(), THREE);
+        assert!(edit.remove_node("attic"));
+        let (from, to) = (THREE.find("\n# Under").unwrap(), THREE.find("\n[[node]] # cold").unwrap());
+        assert_eq!(edit.text(), format!("{}{}", &THREE[..from], &THREE[to..]));
+    }
+
+    #[test]
+    fn an_address_changes_where_it_stands() {
+        let home = tempfile::tempdir().unwrap();
+        let mut edit = edit(&home, THREE).1.unwrap();
+        edit.set_address("attic", "192.168.9.20").unwrap();
+        assert_eq!(edit.text(), THREE.replace("192.168.1.20", "192.168.9.20"));
+        assert!(!edit.set_host_key("attic", "SHA256:x"), "there is no pin to change");
+        assert!(edit.set_address("loft", "192.168.9.22").unwrap_err().to_string().contains("loft"));
     }
 }

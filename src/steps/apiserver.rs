@@ -90,7 +90,7 @@ fn unit(ctx: &Ctx) -> Result<String> {
         "apiserver/kube-apiserver.service.j2",
         context! {
             overlay => ctx.node.overlay.to_string(), domain => &network.domain, services => network.services.to_string(),
-            credentials => credentials(), cipher_suites => CIPHER_SUITES, audit_log => AUDIT_LOG, several => ctx.cluster.control_planes().count() > 1,
+            credentials => credentials(), cipher_suites => CIPHER_SUITES, audit_log => AUDIT_LOG,
         },
     )
 }

@@ -1,18 +1,21 @@
 //! The etcd member of a control plane.
 //!
 //! Founding the cluster is static: every control plane starts with the same list of members, given by a seed file that
-//! etcd reads only while it has no data. Afterwards the list lives in etcd itself, so another control plane changes nothing here.
+//! etcd reads only while it has no data. Afterwards the list lives in etcd itself, so another control plane changes nothing
+//! here: it joins ([`super::etcd_join`]), and its seed file says whom.
 
+use super::etcd_join::Joining;
 use super::identity::pair;
 use super::pki::PKI;
 use super::programs::links;
 use super::{Ctx, Ready, Step};
-use crate::cluster::{Cluster, Component};
+use crate::cluster::{Cluster, Component, Node};
 use crate::error::Result;
 use crate::pki::name;
 use crate::template::{context, render};
 use crate::want::{Account, Dir, File, Unit, Want};
 use sha2::{Digest, Sha256};
+use std::net::Ipv4Addr;
 
 /// The unit.
 pub(super) const UNIT: &str = "etcd.service";
@@ -44,23 +47,27 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
             cipher_suites => CIPHER_SUITES, heartbeat => HEARTBEAT, election => ELECTION, quota => QUOTA,
         },
     )?;
+    let joining = Joining::of(ctx);
     let mut wants = vec![
         Want::Account(Account::new("etcd")),
         Want::Dir(Dir::new("/var/lib/etcd").mode(0o700).owner("etcd:etcd").tree()),
-        Want::File(seed(ctx)),
+        Want::File(seed(ctx, joining.as_ref())),
     ];
     wants.extend(links(ctx, Component::Etcd)?);
     wants.extend(pair(ctx, name::ETCD_SERVER, &format!("{PKI}/etcd/server"), Some(UNIT))?);
     wants.extend(pair(ctx, name::ETCD_PEER, &format!("{PKI}/etcd/peer"), Some(UNIT))?);
     wants.extend(pair(ctx, name::ETCD_HEALTHCHECK_CLIENT, &format!("{PKI}/etcd/healthcheck-client"), None)?);
     wants.push(Want::File(File::text(format!("/etc/systemd/system/{UNIT}"), unit).mode(0o600).restarts(UNIT)));
+    wants.extend(joining.as_ref().map(|j| Want::Guard(j.member(ctx))));
     wants.push(Want::Unit(Unit::running(UNIT)));
+    wants.extend(joining.as_ref().map(|j| Want::Guard(j.voter(ctx))));
+    let after = joining.map(|j| j.after(ctx)).unwrap_or_default();
     let ready = Ready {
         deadline: 300,
         units: vec![UNIT.into()],
         ..Ready::node("the etcd member answers and its cluster has a leader", format!("{} endpoint health 2>&1\n", ctl(ctx)))
     };
-    Ok(Some(Step { id: ctx.id("etcd"), title: "etcd member".into(), after: Vec::new(), wants, ready: Some(ready), rolling: Some("etcd") }))
+    Ok(Some(Step { id: ctx.id("etcd"), title: "etcd member".into(), after, wants, ready: Some(ready), rolling: Some("etcd") }))
 }
 
 /// sh: `etcdctl` against this node's member, by the health check's certificate.
@@ -78,7 +85,16 @@ pub(super) fn ctl_at(endpoints: &str) -> String {
 
 /// The name and peer address of every member at the foundation, as etcd writes it.
 pub(super) fn members(cluster: &Cluster) -> impl Iterator<Item = (&str, String)> {
-    cluster.control_planes().map(|n| (n.name.as_str(), format!("https://{}:2380", n.overlay)))
+    cluster.control_planes().map(|n| (n.name.as_str(), peer_url(n)))
+}
+
+/// Where the other members find the one on `node`.
+pub(super) fn peer_url(node: &Node) -> String {
+    peer_at(node.overlay)
+}
+
+pub(super) fn peer_at(overlay: Ipv4Addr) -> String {
+    format!("https://{overlay}:2380")
 }
 
 /// What sets this cluster's member IDs apart from those of any other of the same name and addresses.
@@ -88,10 +104,13 @@ pub(super) fn token(cluster: &Cluster, etcd_ca: &str) -> String {
 }
 
 /// Follows the inventory until there is data, and stays as it is from then on.
-fn seed(ctx: &Ctx) -> File {
-    let list: Vec<String> = members(ctx.cluster).map(|(name, url)| format!("{name}={url}")).collect();
+fn seed(ctx: &Ctx, joining: Option<&Joining>) -> File {
+    let (how, state, list) = match joining {
+        Some(joining) => ("whom it joined", "existing", joining.list(ctx)),
+        None => ("how this cluster was founded", "new", members(ctx.cluster).map(|(name, url)| format!("{name}={url}")).collect()),
+    };
     let text = format!(
-        "# Read by etcd only while it has no data: how this cluster was founded.\nETCD_INITIAL_CLUSTER={}\nETCD_INITIAL_CLUSTER_STATE=new\nETCD_INITIAL_CLUSTER_TOKEN={}\n",
+        "# Read by etcd only while it has no data: {how}.\nETCD_INITIAL_CLUSTER={}\nETCD_INITIAL_CLUSTER_STATE={state}\nETCD_INITIAL_CLUSTER_TOKEN={}\n",
         list.join(","),
         token(ctx.cluster, &ctx.secrets.etcd_ca.cert),
     );

@@ -2,7 +2,7 @@
 
 use super::Ctx;
 use crate::cluster::Cluster;
-use crate::facts::Facts;
+use crate::facts::{Facts, Member};
 use crate::scenes::Scene;
 use crate::secrets::Secrets;
 use std::collections::BTreeMap;
@@ -27,6 +27,25 @@ impl Fixture {
     /// Three control planes and a worker.
     pub(super) fn four() -> Self {
         Scene::four().into()
+    }
+
+    /// attic founded a cluster and was asked for its members; cellar was added and never started, garage is new.
+    pub(super) fn joining() -> Self {
+        let mut fixture = Self::four();
+        let id = Some("a".repeat(16));
+        fixture.cluster.etcd_cluster_id.clone_from(&id);
+        let member = |(number, name, client, learner): (u8, &str, bool, bool)| Member {
+            id: format!("{number:016x}"),
+            name: name.into(),
+            peer: format!("https://10.77.0.{number}:2380"),
+            client: if client { format!("https://10.77.0.{number}:2379") } else { String::new() },
+            learner,
+            healthy: client,
+        };
+        let attic = fixture.facts.get_mut("attic").expect("a control plane");
+        (attic.etcd_data, attic.etcd_cluster_id) = (true, id);
+        attic.members = Some(Ok([(1, "attic", true, false), (2, "", false, true)].map(member).into()));
+        fixture
     }
 
     /// Three control planes, one container.

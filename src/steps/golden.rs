@@ -30,6 +30,12 @@ fn bring_your_own_network() {
     compare("own-network", &Fixture::own_network(), &["cellar"]);
 }
 
+/// attic has founded a cluster; cellar is added already, garage comes after it.
+#[test]
+fn control_planes_that_join() {
+    compare("joining", &Fixture::joining(), &["cellar", "garage"]);
+}
+
 fn compare(scenario: &str, fixture: &Fixture, nodes: &[&str]) {
     let root = checkout().join("tests/goldens/render").join(scenario);
     let mut now = BTreeMap::new();

@@ -10,9 +10,12 @@ mod approver_tests;
 mod base;
 mod cni;
 mod controller_manager;
+mod depart;
 mod etcd;
 mod etcd_check;
 mod etcd_cluster;
+mod etcd_join;
+mod etcd_members;
 mod firewall;
 #[cfg(test)]
 mod fixture;
@@ -40,6 +43,8 @@ mod snapshots;
 
 pub use absent::absent;
 pub use acquaint::acquaint;
-pub use etcd_check::{check as check_etcd, founding_id};
+pub use depart::{depart, dismissal};
+pub use etcd_check::{check as check_etcd, founding_id, without};
+pub use etcd_members::{member_at, members_script, whom_to_ask};
 pub use model::{Ctx, Lane, Mode, Ready, Step, StepId, Test};
 pub use node::{node, warnings};

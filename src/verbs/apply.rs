@@ -116,7 +116,7 @@ fn record(world: &mut World, fleet: &Fleet) -> Result<()> {
 
 /// Asks the machines what was founded, and records it. The run has ended: who does not answer any more is asked next time.
 async fn learn(world: &mut World, fleet: &mut Fleet) -> Result<()> {
-    match fleet.ask_again().await {
+    match fleet.ask_again(world).await {
         Ok(()) => record(world, fleet),
         Err(_) => Ok(()),
     }

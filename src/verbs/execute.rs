@@ -89,7 +89,7 @@ pub(super) async fn execute(
 async fn agreed(world: &World, fleet: &mut Fleet, mut plan: Plan, consent: &Consent, global: &Global, out: &Reporter) -> Result<Plan> {
     let mut moved = Vec::new();
     for again in 0..=PLANS {
-        fleet.ask_again().await?;
+        fleet.ask_again(world).await?;
         let now = planning::make(world, fleet, plan.mode, global, out).await?;
         moved = plan::moved(&plan.footings(), &now.footings());
         if moved.is_empty() || now.counts().changes() == 0 {

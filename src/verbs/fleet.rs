@@ -10,6 +10,7 @@ use crate::kube::Api;
 use crate::report::Reporter;
 use crate::secrets::SecretText;
 use crate::ssh::{self, Ask, ConnectSpec, Connection, Doors, KeyRing, RemoteError};
+use crate::steps;
 use crate::want::Body;
 use futures::future::{join_all, try_join_all};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -59,12 +60,13 @@ pub(super) async fn open_all(world: &World, global: &Global, out: &Reporter) -> 
             Err(Trouble::Facts(why)) => failures.push(unread(&node.name, why)),
         }
     }
+    fleet.ask_members(world).await;
     Ok((fleet, failures))
 }
 
 impl Fleet {
     /// Asks every machine for its facts once more.
-    pub(super) async fn ask_again(&mut self) -> Result<()> {
+    pub(super) async fn ask_again(&mut self, world: &World) -> Result<()> {
         let ours = &self.ours;
         let asks = self.hosts.iter().map(|(node, host)| async move {
             let reply = host.run(&facts::script(), &mut |_| ()).await.map_err(|e| e.into_failure(node))?;
@@ -72,7 +74,18 @@ impl Fleet {
             Ok::<_, Failure>((node.clone(), facts))
         });
         self.facts = try_join_all(asks).await?.into_iter().collect();
+        self.ask_members(world).await;
         Ok(())
+    }
+
+    /// Asks one control plane for the members of etcd, where somebody joins. What it says is a fact of that machine.
+    async fn ask_members(&mut self, world: &World) {
+        let Some(node) = steps::whom_to_ask(&world.cluster, &self.facts, false) else { return };
+        let (Some(host), Some(facts)) = (self.hosts.get(&node.name), self.facts.get_mut(&node.name)) else { return };
+        facts.members = Some(match host.run(&steps::members_script(node), &mut |_| ()).await {
+            Ok(reply) => facts::members(&reply.output),
+            Err(e) => Err(e.to_string()),
+        });
     }
 
     /// What went over each node's connections so far, where that was asked for.

@@ -3,6 +3,7 @@
 mod drift;
 mod four;
 mod mistakes;
+mod nodes;
 mod one;
 mod three;
 
@@ -25,6 +26,7 @@ pub(crate) const ALL: &[Lane] = &[
     Lane { name: "three", about: "a control plane and two workers, used, cut off from power, changed, reset, made again", run: three::run },
     Lane { name: "drift", about: "three machines changed by hand: the plan shows exactly that, apply mends exactly that", run: drift::run },
     Lane { name: "four", about: "three control planes and a worker, each control plane killed in turn", run: four::run },
+    Lane { name: "nodes", about: "machines come, go, are replaced and get other addresses", run: nodes::run },
     Lane { name: "bookworm", about: "one machine with the Debian before", run: one::bookworm },
 ];
 
