@@ -3,12 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use assert_cmd::Command;
-use homectl::cluster::{Arch, Artifact, Component, Lock};
-use homectl::inventory::{self, Inventory};
+use homectl::cluster::Lock;
+use homectl::inventory;
+use lock::lock;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+
+#[path = "fixture/lock.rs"]
+mod lock;
 
 struct Home(tempfile::TempDir);
 
@@ -32,20 +36,6 @@ impl Home {
         let told = command.assert().code(code);
         String::from_utf8(told.get_output().stdout.clone()).unwrap()
     }
-}
-
-/// Versions as the inventory means them; sums of nothing.
-fn lock(inventory: &Inventory) -> Lock {
-    let mut lock = Lock::empty(inventory);
-    for component in Component::ALL {
-        lock.programs.versions.insert(component, component.version(inventory));
-        for arch in Arch::ALL {
-            let artifact = Artifact { url: format!("https://example.com/{component}-{arch}"), sha256: "0".repeat(64) };
-            lock.programs.artifacts.insert((component, arch), artifact);
-        }
-    }
-    lock.assign(inventory).unwrap();
-    lock
 }
 
 const HOUSE: &str = "[cluster]\nname = \"home\"\nkubernetes = \"1.36.3\"\n\n[ssh]\nuser = \"pi\"\n\n[[node]]\nname = \"attic\"\naddress = \"192.168.1.20\"\n\

@@ -1,13 +1,19 @@
 //! Counts what goes over the wire of one host: bytes each way, and turns (a burst to the server after
-//! something came from it), which is what latency multiplies.
+//! something came from it), which is what latency multiplies. A sign of life, asked for in a pause, is no turn: nothing
+//! waits for its answer, and how many there are only depends on how slow the machine is.
 
 use super::Counters;
+use super::link::KEEPALIVE;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// No request is as small as the question for a sign of life.
+const BEAT: usize = 64;
 
 /// The sums, shared by all connections of a host.
 #[derive(Debug, Default)]
@@ -30,11 +36,13 @@ pub(super) struct Counted<S> {
     traffic: Arc<Traffic>,
     /// Whether the server spoke last (true before the first word).
     heard: bool,
+    /// When it last did.
+    last: Instant,
 }
 
 impl<S> Counted<S> {
     pub(super) fn new(inner: S, traffic: Arc<Traffic>) -> Self {
-        Self { inner, traffic, heard: true }
+        Self { inner, traffic, heard: true, last: Instant::now() }
     }
 }
 
@@ -45,6 +53,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         let got = buf.filled().len() - before;
         if got > 0 {
             self.heard = true;
+            self.last = Instant::now();
             self.traffic.down.fetch_add(got as u64, Ordering::Relaxed);
         }
         polled
@@ -58,7 +67,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
             && sent > 0
         {
             self.traffic.up.fetch_add(sent as u64, Ordering::Relaxed);
-            if std::mem::take(&mut self.heard) {
+            let beat = sent <= BEAT && self.last.elapsed() >= KEEPALIVE;
+            if std::mem::take(&mut self.heard) && !beat {
                 self.traffic.turns.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -92,5 +102,25 @@ mod tests {
         assert_eq!(traffic.counters(), Counters { turns: 1, up: 3, down: 4 });
         ours.write_all(b"d").await.unwrap();
         assert_eq!(traffic.counters(), Counters { turns: 2, up: 4, down: 4 });
+    }
+
+    #[tokio::test]
+    async fn a_sign_of_life_is_no_turn() {
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        let traffic = Arc::new(Traffic::default());
+        let mut ours = Counted::new(ours, Arc::clone(&traffic));
+        ours.write_all(&[0; 100]).await.unwrap();
+        for _ in 0..3 {
+            theirs.write_all(&[0; 28]).await.unwrap();
+            ours.read_exact(&mut [0; 28]).await.unwrap();
+            ours.last -= KEEPALIVE;
+            ours.write_all(&[0; 52]).await.unwrap();
+        }
+        assert_eq!(traffic.counters(), Counters { turns: 1, up: 256, down: 84 });
+        theirs.write_all(&[0; 28]).await.unwrap();
+        ours.read_exact(&mut [0; 28]).await.unwrap();
+        ours.last -= KEEPALIVE;
+        ours.write_all(&[0; 100]).await.unwrap();
+        assert_eq!(traffic.counters().turns, 2, "a request is one, however late");
     }
 }

@@ -8,6 +8,8 @@ mod fleet;
 #[path = "../fixture/house.rs"]
 mod house;
 mod laws;
+#[path = "../fixture/lock.rs"]
+mod lock;
 mod needles;
 #[path = "../fixture/scenes.rs"]
 mod scenes;

@@ -47,11 +47,11 @@ impl World {
         scenes.into_iter().map(|(name, scene)| Self::of(name, scene, now)).collect()
     }
 
-    /// The steps of every node, as the verbs make them.
+    /// The steps of every node of which something is known, as the verbs make them.
     pub(crate) fn node_steps(&self, mode: Mode) -> Vec<Step> {
         let mut all = Vec::new();
         for node in &self.cluster.nodes {
-            let facts = &self.facts[&node.name];
+            let Some(facts) = self.facts.get(&node.name) else { continue };
             let os = homectl::os::of(facts).expect("a distribution that is supported");
             let (cluster, secrets, now) = (&self.cluster, &self.secrets, self.now);
             all.extend(steps::node(&Ctx { cluster, node, facts, all: &self.facts, secrets, os, now }).unwrap());
@@ -61,7 +61,7 @@ impl World {
 
     /// The steps in the API.
     pub(crate) fn api_steps(&self, owned: &Owned) -> Vec<Step> {
-        addons::steps(&self.cluster, &self.secrets, owned, &|_| true).unwrap()
+        addons::steps(&self.cluster, &self.secrets, owned, &|node| self.facts.contains_key(node)).unwrap()
     }
 
     /// All of them.

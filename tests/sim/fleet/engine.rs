@@ -8,7 +8,7 @@ use super::survey::survey;
 use crate::world::World;
 use futures::future::join_all;
 use homectl::exec::{EventKind, Report, Run, Sink};
-use homectl::facts;
+use homectl::facts::{self, Facts};
 use homectl::plan::{self, Observed, Plan};
 use homectl::ssh::{Connection, Remote};
 use homectl::steps::{self, Lane, Mode, Step};
@@ -57,6 +57,8 @@ pub(crate) struct Fleet {
     pub(crate) api: Api,
     /// Items that were spoiled, by machine and address, and before which of their commands next; `None`: no more.
     pub(crate) tried: BTreeMap<String, Option<usize>>,
+    /// How many of the nodes have a machine.
+    there: usize,
 }
 
 /// What still runs there ends before its place goes.
@@ -77,8 +79,14 @@ fn place() -> TempDir {
 impl Fleet {
     /// Fresh machines.
     pub(crate) fn new(world: World) -> Self {
+        let all = world.cluster.nodes.len();
+        Self::of_the_first(all, world)
+    }
+
+    /// Fresh machines, for the first so many nodes.
+    pub(crate) fn of_the_first(there: usize, world: World) -> Self {
         let dir = place();
-        let fleet = Self { api: api(dir.path(), &world, Store::new()), dir, world, tried: BTreeMap::new() };
+        let fleet = Self { api: api(dir.path(), &world, Store::new()), dir, world, tried: BTreeMap::new(), there };
         for machine in fleet.machines() {
             machine.install();
             let id = steps::founding_id(&fleet.world.cluster, &fleet.world.secrets.etcd_ca.cert);
@@ -96,7 +104,8 @@ impl Fleet {
             assert!(status.success());
         }
         let world = self.world.clone();
-        let fleet = Self { api: api(dir.path(), &world, self.api.store.lock().unwrap().clone()), dir, world, tried: self.tried.clone() };
+        let api = api(dir.path(), &world, self.api.store.lock().unwrap().clone());
+        let fleet = Self { api, dir, world, tried: self.tried.clone(), there: self.there };
         fleet.machines().for_each(|m| m.write_shell());
         fleet
     }
@@ -106,7 +115,28 @@ impl Fleet {
     }
 
     pub(crate) fn machines(&self) -> impl Iterator<Item = Machine> {
-        self.world.cluster.nodes.iter().map(|n| self.machine(&n.name))
+        self.world.cluster.nodes.iter().take(self.there).map(|n| self.machine(&n.name))
+    }
+
+    /// Machines for the other nodes, which are workers: copies of the last one there is, with what is their own.
+    pub(crate) fn multiply(&mut self) {
+        let last = self.machines().last().expect("a machine");
+        let facts = self.world.facts[&last.name].clone();
+        for node in &self.world.cluster.nodes[self.there..] {
+            self.machine(&node.name).become_like(&last);
+            self.world.facts.insert(node.name.clone(), Facts { hostname: node.name.clone(), ..facts.clone() });
+        }
+        let steps = self.world.node_steps(Mode::Present);
+        for node in &self.world.cluster.nodes[self.there..] {
+            let lane = Lane::Node(node.name.clone());
+            let wants: Vec<&Want> = steps.iter().filter(|s| s.id.lane == lane).flat_map(|s| &s.wants).collect();
+            self.machine(&node.name).take_on(
+                &last,
+                &wants,
+                self.world.secrets.leaf(&node.name, homectl::pki::name::KUBELET).expect("a certificate"),
+            );
+        }
+        self.there = self.world.cluster.nodes.len();
     }
 
     /// Everything that must be the same whatever happened on the way.

@@ -101,7 +101,7 @@ impl Machine {
             write(&root.join("proc/sys").join(key), &format!("{value}\n"));
         }
         write(&root.join("sim/packages"), "ca-certificates\n");
-        write(&root.join("etc/machine-id"), &format!("{:0>32}\n", self.name.len()));
+        self.identify();
         fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
         // /usr/bin/awk leads there.
         if let Ok(awk) = fs::read_link("/etc/alternatives/awk") {
@@ -113,6 +113,12 @@ impl Machine {
         }
         fs::create_dir_all(self.ctl()).unwrap();
         self.write_shell();
+    }
+
+    /// What no other machine has.
+    pub(crate) fn identify(&self) {
+        let id = data_encoding::HEXLOWER.encode(&Sha256::digest(&self.name)[..16]);
+        write(&self.root().join("etc/machine-id"), &(id + "\n"));
     }
 
     /// The program that starts a root shell on the machine.

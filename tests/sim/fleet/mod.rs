@@ -2,10 +2,14 @@
 //! `sh`; `tests/sim/bin` stands in for systemd, packages and the kernel, and keeps their state in files of that root.
 
 mod api;
+mod budget;
 mod engine;
+mod gates;
+mod home;
 mod host;
 mod kill;
 mod machine;
 mod renewed;
 mod supply;
 mod survey;
+mod twin;
