@@ -1,9 +1,11 @@
-//! Files on the operator's side that land whole: the old one is there, or the new one, whatever happens in between.
+//! Files on the operator's side that land whole: the old one is there, or the new one, whatever happens in between. What a writer
+//! leaves that is killed goes with the next one in its folder.
 
-use std::fs::{File, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use tempfile::{Builder, NamedTempFile};
 
 /// Replaces `path`, which keeps its mode; a new file gets `mode`. Temporary beside it, mode, fsync, rename, fsync of the
 /// folder. Behind a link the file itself is replaced, and the link stays.
@@ -28,19 +30,48 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     settled(path)
 }
 
-fn beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
-    let mut new = tempfile::Builder::new().prefix(".homectl-").permissions(Permissions::from_mode(0o600)).tempfile_in(folder(path))?;
-    new.as_file().set_permissions(Permissions::from_mode(mode))?;
+/// How temporaries begin.
+const PREFIX: &str = ".homectl-new-";
+
+/// A temporary for `path` with everything in it. Only we may read it until it is whole. It is locked as long as we live: that is
+/// how others know that nobody left it.
+fn beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile> {
+    sweep(folder(path));
+    let private = Permissions::from_mode(0o600);
+    let locked = || -> io::Result<NamedTempFile> {
+        let new = Builder::new().prefix(PREFIX).permissions(private.clone()).tempfile_in(folder(path))?;
+        // Where there are no locks nothing is swept either.
+        let _ = new.as_file().lock();
+        Ok(new)
+    };
+    let mut new = locked()?;
+    // Somebody swept before we had the lock.
+    while !new.path().exists() {
+        new = locked()?;
+    }
     new.write_all(bytes)?;
+    new.as_file().set_permissions(Permissions::from_mode(mode))?;
     new.as_file().sync_all()?;
     Ok(new)
+}
+
+/// Takes away what writers left that were killed.
+fn sweep(folder: &Path) {
+    let ours = |e: &fs::DirEntry| e.file_name().to_string_lossy().starts_with(PREFIX) && e.file_type().is_ok_and(|kind| kind.is_file());
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten().filter(ours) {
+        if File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn settled(path: &Path) -> io::Result<()> {
     File::open(folder(path))?.sync_all()
 }
 
-fn folder(path: &Path) -> &Path {
+/// The folder that `path` lies in.
+#[must_use]
+pub fn folder(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -60,5 +91,21 @@ mod tests {
         assert_eq!(std::fs::read(&file).unwrap(), b"two");
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 2, "nothing is left over");
+    }
+
+    #[test]
+    fn leftovers_of_the_dead_go_and_nothing_else() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name);
+        for name in [".homectl-new-dead", ".homectl-notes", ".homectl-new-alive"] {
+            fs::write(at(name), "half").unwrap();
+        }
+        std::os::unix::fs::symlink(at(".homectl-notes"), at(".homectl-new-link")).unwrap();
+        let alive = File::open(at(".homectl-new-alive")).unwrap();
+        alive.lock().unwrap();
+        create(&at("f"), b"", 0o600).unwrap();
+        let mut left: Vec<String> = fs::read_dir(home.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        assert_eq!(left, [".homectl-new-alive", ".homectl-new-link", ".homectl-notes", "f"]);
     }
 }

@@ -256,3 +256,53 @@ proptest! {
         }
     }
 }
+
+/// Whoever is given an inventory gives it nothing of theirs to read: neither by a path nor by a link. Links inside of it are fine.
+#[test]
+fn files_of_an_inventory_stay_inside_of_its_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, secret) = (dir.path().join("house"), dir.path().join("secret.yaml"));
+    std::fs::create_dir_all(home.join("media/deep")).unwrap();
+    for path in [&secret, &home.join("media/real.yaml")] {
+        std::fs::write(path, "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n").unwrap();
+    }
+    let told = |manifests: &str| {
+        let text = "[cluster]\nname = \"home\"\nkubernetes = \"1.36.3\"\n[ssh]\nuser = \"pi\"\n[[node]]\nname = \"attic\"\naddress = \"192.168.1.2\"\nrole = \"control-plane\"\n";
+        let file = home.join("inventory.toml");
+        std::fs::write(&file, format!("{text}[[addon]]\nname = \"media\"\nmanifests = [\"{manifests}\"]\n")).unwrap();
+        said(&inventory::inspect(&file).unwrap())
+    };
+    std::os::unix::fs::symlink("real.yaml", home.join("media/inside.yaml")).unwrap();
+    assert_eq!(told("media/*.yaml"), "");
+    for outside in ["../secret.yaml", "media/../../secret.yaml", secret.to_str().unwrap()] {
+        let text = told(outside);
+        assert!(text.contains("leads out of the inventory's folder"), "{text}");
+    }
+    std::os::unix::fs::symlink(&secret, home.join("media/deep/link.yaml")).unwrap();
+    std::os::unix::fs::symlink(dir.path(), home.join("media/up")).unwrap();
+    for (pattern, named) in [
+        ("media/deep/*.yaml", "media/deep/link.yaml"),
+        ("media/up/secret.yaml", "media/up/secret.yaml"),
+        ("media/**/*.yaml", "media/deep/link.yaml"),
+    ] {
+        let text = told(pattern);
+        assert!(text.contains(&format!("`{named}` is a link that leads out of the inventory's folder")), "{pattern}: {text}");
+    }
+}
+
+/// An identity may be a link. What counts is what it leads to.
+#[test]
+fn a_linked_identity_is_judged_by_what_it_leads_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let (real, link) = (dir.path().join("real.txt"), dir.path().join("identity.txt"));
+    homectl::secrets::create_identity(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let choice = homectl::secrets::find_identity(Some(&link)).unwrap().unwrap();
+    assert_eq!(choice.path, link);
+    std::fs::set_permissions(&real, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    let failure = homectl::secrets::find_identity(Some(&link)).unwrap_err();
+    assert!(failure.what().contains("is open to others (mode 0640)"), "{failure}");
+    std::fs::remove_file(&real).unwrap();
+    let failure = homectl::secrets::find_identity(Some(&link)).unwrap_err();
+    assert!(failure.what().contains("cannot read the identity"), "{failure}");
+}

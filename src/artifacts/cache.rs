@@ -3,6 +3,7 @@
 use super::store::UnpackedFile;
 use super::unpack::hashed;
 use crate::cluster::Component;
+use crate::whole;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -76,9 +77,5 @@ pub(super) fn record(folder: &Path, unpacked: &[UnpackedFile]) -> io::Result<()>
         Ok(Known { name: f.name.clone(), sha256: f.sha256.clone(), size: f.size, modified: modified(&meta) })
     };
     let content = Manifest { version: FORMAT, files: unpacked.iter().map(known).collect::<io::Result<_>>()? };
-    let file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&file, &content)?;
-    file.as_file().sync_all()?;
-    file.persist(manifest(folder))?;
-    Ok(())
+    whole::replace(&manifest(folder), &serde_json::to_vec_pretty(&content)?, 0o600)
 }

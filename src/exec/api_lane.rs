@@ -26,6 +26,9 @@ pub trait ApiLane: Send + Sync {
 
     /// Whether all conditions hold; otherwise what was seen.
     fn check<'a>(&'a self, conditions: &'a [Condition]) -> BoxFuture<'a, Result<(), String>>;
+
+    /// Why there is no way to the API any more, where every connection that led to it has ended.
+    fn lost(&self) -> BoxFuture<'_, Option<String>>;
 }
 
 /// Everything the lane needs.
@@ -183,6 +186,13 @@ async fn poll(cx: &Context<'_>, step: &PlannedStep, ready: &Ready) -> Outcome {
                 what: format!("{} did not come true within {} s", ready.what, ready.deadline),
                 evidence: seen.lines().map(str::to_owned).collect(),
                 help: "look at the pods named above (kubectl describe), then run apply again: it continues".into(),
+            };
+        }
+        if let Some(why) = cx.api.lost().await {
+            return Outcome::Failed {
+                what: format!("{} was not seen: there is no way to the API any more", ready.what),
+                evidence: vec![why],
+                help: "run apply again when the control plane can be reached: it continues where it stopped".into(),
             };
         }
         let last = seen.lines().next().unwrap_or_default().to_owned();

@@ -32,6 +32,18 @@ impl Board {
         self.0.borrow().get(id).cloned()
     }
 
+    /// Returns once every one of `ids` is bad: why the first of them is. Never for none.
+    pub(super) async fn hopeless(&self, ids: &[StepId]) -> String {
+        let bad = |map: &BTreeMap<StepId, Standing>| !ids.is_empty() && ids.iter().all(|id| matches!(map.get(id), Some(Standing::Bad(_))));
+        let mut watcher = self.0.subscribe();
+        if let Ok(map) = watcher.wait_for(bad).await
+            && let Some((id, Standing::Bad(why))) = ids.first().and_then(|id| map.get_key_value(id))
+        {
+            return format!("it waits for {id}, which {why}");
+        }
+        std::future::pending().await
+    }
+
     /// Waits until every one of `ids` has a standing; the first bad one is the error.
     pub(super) async fn wait(&self, ids: &[StepId]) -> Result<(), String> {
         let mut watcher = self.0.subscribe();

@@ -15,7 +15,7 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Everything the lane needs.
@@ -180,26 +180,27 @@ impl Walk<'_> {
         let mut stopped: Option<Stopped> = None;
         let reply = {
             let (host, stop) = (self.cx.host, self.cx.stop.clone());
-            let waits = AtomicBool::new(false);
+            // The step whose readiness is being waited for.
+            let (waits, waiting) = watch::channel(None);
+            let (board, steps) = (self.cx.board.clone(), self.steps);
             let me = &mut *self;
             let mut sink = |line: &str| {
                 let heard = batch.hear(line, &mut printed);
                 match heard {
-                    Heard::Began(tag) => waits.store(matches!(tag, Tag::Ready(_)), Ordering::Relaxed),
-                    Heard::Ended(..) => waits.store(false, Ordering::Relaxed),
+                    Heard::Began(Tag::Ready(i)) => _ = waits.send(Some(*i)),
+                    Heard::Began(_) | Heard::Ended(..) => _ = waits.send(None),
                     Heard::Waiting(..) | Heard::Nothing => {}
                 }
                 me.hear(&heard, &mut current, &mut stopped);
             };
             tokio::select! {
-                reply = host.run(batch.script(), &mut sink) => Some(reply),
-                // A wait changes nothing on the machine: whoever stops the run need not sit it out.
-                () = stopped_while(&stop, &waits) => None,
+                reply = host.run(batch.script(), &mut sink) => Ok(reply),
+                // A wait changes nothing on the machine: whoever stops the run need not sit it out, nor what cannot come true.
+                () = stopped_while(&stop, waiting.clone()) => Err((None, "interrupted while it was waited for".into())),
+                (i, why) = hopeless(&board, steps, waiting) => Err((Some(i), why)),
             }
         };
-        let Some(reply) = reply else {
-            return Err(Stopped { step: None, outcome: Outcome::Skipped { why: "interrupted while it was waited for".into() } });
-        };
+        let reply = reply.map_err(|(step, why)| Stopped { step, outcome: Outcome::Skipped { why } })?;
         if let Some(stopped) = stopped {
             return Err(stopped);
         }
@@ -292,11 +293,25 @@ impl Walk<'_> {
     }
 }
 
+type Waiting = watch::Receiver<Option<usize>>;
+
 /// Ends once the run is to stop and nothing but a wait is going on.
-async fn stopped_while(stop: &CancellationToken, waits: &AtomicBool) {
+async fn stopped_while(stop: &CancellationToken, mut waiting: Waiting) {
     stop.cancelled().await;
-    while !waits.load(Ordering::Relaxed) {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    if waiting.wait_for(Option::is_some).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Ends once what is being waited for cannot come true any more: which step that is, and why.
+async fn hopeless(board: &Board, steps: &[&PlannedStep], mut waiting: Waiting) -> (usize, String) {
+    loop {
+        let Ok(Some(i)) = waiting.wait_for(Option::is_some).await.map(|i| *i) else { std::future::pending().await };
+        let through = steps[i].ready.as_ref().map_or(&[] as &[StepId], |ready| &ready.through);
+        tokio::select! {
+            why = board.hopeless(through) => return (i, why),
+            _ = waiting.changed() => {}
+        }
     }
 }
 

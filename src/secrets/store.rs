@@ -120,7 +120,12 @@ fn cannot(act: &str, path: &Path, error: &std::io::Error) -> Failure {
 /// Replaces `path`, or makes it where it must be `new`; nobody else may read it.
 pub(super) fn write_whole(path: &Path, bytes: &[u8], new: bool) -> Result<()> {
     let written = if new { whole::create(path, bytes, MODE) } else { whole::replace(path, bytes, MODE) };
-    written.map_err(|e| cannot("write", path, &e))
+    written.map_err(|e| match (e.kind(), cannot("write", path, &e)) {
+        (ErrorKind::StorageFull | ErrorKind::QuotaExceeded, failure) => {
+            failure.help("make room, and run again: what was there is as it was")
+        }
+        (_, failure) => failure,
+    })
 }
 
 /// A whole file that must not linger in memory.

@@ -1,11 +1,12 @@
 //! Whether the key that a server shows is the one we expect: the pin in the inventory first, else the
 //! `known_hosts` file beside the inventory. There is no third answer and no way to skip the question.
 
+use crate::whole;
 use hmac::{Hmac, KeyInit, Mac};
 use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, Marker};
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 use sha1::Sha1;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -161,13 +162,7 @@ pub(super) fn record(file: &Path, host: &str, port: u16, key: &PublicKey) -> io:
     text += " ";
     text += openssh.trim();
     text += "\n";
-    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut new = tempfile::NamedTempFile::new_in(folder)?;
-    new.write_all(text.as_bytes())?;
-    new.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
-    new.as_file().sync_all()?;
-    new.persist(&file)?;
-    std::fs::File::open(folder)?.sync_all()?;
+    whole::replace(&file, text.as_bytes(), mode)?;
     Ok(Verdict::Trusted)
 }
 

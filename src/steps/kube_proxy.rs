@@ -31,7 +31,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     ]);
     let test =
         format!("systemctl is-active {UNIT} && {{ nft list table ip kube-proxy >/dev/null 2>&1 || {{ echo 'no table yet'; exit 1; }}; }}");
-    let ready = Ready { units: vec![UNIT.into()], ..Ready::node("kube-proxy has written its table", test) };
+    let ready = Ready { units: vec![UNIT.into()], through: ctx.api_servers(), ..Ready::node("kube-proxy has written its table", test) };
     Ok(Some(Step {
         id: ctx.id("kube-proxy"),
         title: "service addresses".into(),

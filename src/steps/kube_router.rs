@@ -34,7 +34,11 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     let test = format!(
         "systemctl is-active {UNIT} && {{ iptables -w 5 -n -L KUBE-ROUTER-FORWARD >/dev/null 2>&1 || {{ echo 'no chains yet'; exit 1; }}; }}"
     );
-    let ready = enforced.then(|| Ready { units: vec![UNIT.into()], ..Ready::node("kube-router has written its chains", test) });
+    let ready = enforced.then(|| Ready {
+        units: vec![UNIT.into()],
+        through: ctx.api_servers(),
+        ..Ready::node("kube-router has written its chains", test)
+    });
     Ok(Some(Step { id: ctx.id("kube-router"), title: "network policies".into(), after: Vec::new(), wants, ready, rolling: None }))
 }
 

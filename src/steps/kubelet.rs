@@ -47,7 +47,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     ]);
     // 127.0.0.1:10248 in the state LISTEN: the health endpoint is served once everything else is started.
     let test = format!("systemctl is-active {UNIT} && grep -q ' 0100007F:2808 [0-9A-F:]* 0A ' /proc/net/tcp");
-    let ready = Ready { units: vec![UNIT.into()], ..Ready::node("the kubelet runs", test) };
+    let ready = Ready { units: vec![UNIT.into()], through: ctx.api_servers(), ..Ready::node("the kubelet runs", test) };
     Ok(Some(Step {
         id: ctx.id("kubelet"),
         title: "kubelet".into(),

@@ -75,19 +75,21 @@ pub struct Ready {
     pub deadline: u64,
     /// Units whose journal is quoted when it does not come.
     pub units: Vec<String>,
+    /// Steps of other lanes one of which must come good, or this never will; empty: it does not hang on any.
+    pub through: Vec<StepId>,
 }
 
 impl Ready {
     /// Told by sh on the node, within two minutes.
     #[must_use]
     pub fn node(what: impl Into<String>, test: impl Into<String>) -> Self {
-        Self { what: what.into(), test: Test::Node(Sh::new(test)), deadline: 120, units: Vec::new() }
+        Self { what: what.into(), test: Test::Node(Sh::new(test)), deadline: 120, units: Vec::new(), through: Vec::new() }
     }
 
     /// Told by the API, within `deadline` seconds.
     #[must_use]
     pub fn api(what: impl Into<String>, conditions: Vec<Condition>, deadline: u64) -> Self {
-        Self { what: what.into(), test: Test::Api(conditions), deadline, units: Vec::new() }
+        Self { what: what.into(), test: Test::Api(conditions), deadline, units: Vec::new(), through: Vec::new() }
     }
 }
 
@@ -134,5 +136,11 @@ impl Ctx<'_> {
     #[must_use]
     pub fn id(&self, name: &str) -> StepId {
         StepId::node(&self.node.name, name)
+    }
+
+    /// The steps by which the API comes up, one for each control plane.
+    #[must_use]
+    pub fn api_servers(&self) -> Vec<StepId> {
+        self.cluster.control_planes().map(|n| StepId::node(&n.name, "apiserver")).collect()
     }
 }

@@ -7,12 +7,12 @@ use crate::error::{Failure, Result, exit};
 use crate::inventory::Inventory;
 use crate::plan::{Footings, Plan, moved};
 use crate::report;
+use crate::whole;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Raised when a field changes its meaning or goes away.
@@ -57,9 +57,7 @@ impl PlanFile {
         let failed = |e: std::io::Error| Failure::failed(format!("{} could not be written", path.display())).seen(e.to_string());
         let mut text = serde_json::to_string_pretty(self).map_err(|e| Failure::bug(format!("a plan that JSON cannot say: {e}")))?;
         text.push('\n');
-        let mut file = tempfile::Builder::new().prefix(".plan").tempfile_in(folder(path)).map_err(failed)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-        file.persist(path).map(drop).map_err(|e| failed(e.error))
+        whole::replace(path, text.as_bytes(), 0o600).map_err(failed)
     }
 
     /// The plan in the file `path`, and its inventory; nothing where the file is no plan (an inventory, say).
@@ -81,7 +79,7 @@ impl PlanFile {
             return Err(wrong(format!("made by homectl {version} in format {form}; this is homectl {ours} with format {FORMAT}")));
         }
         let file: Self = serde_json::from_value(json).map_err(|e| wrong(e.to_string()))?;
-        let inventory = folder(path).join(&file.inventory);
+        let inventory = whole::folder(path).join(&file.inventory);
         Ok(Some((file, inventory)))
     }
 
@@ -116,10 +114,6 @@ fn text(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     std::fs::File::open(path)?.take(MAX_BYTES).read_to_string(&mut text)?;
     Ok(text)
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// `path` as seen from `folder`, so that both may move together.

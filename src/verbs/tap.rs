@@ -6,7 +6,7 @@ use crate::error::{Failure, Result};
 use crate::exec::ApiLane;
 use crate::kube::{Api, Condition, Credentials, Target};
 use crate::secrets::Secrets;
-use crate::ssh::Connection;
+use crate::ssh::{Connection, RemoteError};
 use crate::want::{Object, Seats, Seen};
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -92,6 +92,21 @@ impl ApiLane for Tap<'_> {
                 return Ok(());
             }
             Err(lacking.iter().map(|(c, seen)| format!("{c}: {seen}")).collect::<Vec<_>>().join("\n"))
+        })
+    }
+
+    /// A connection that has ended does not come back in this run; a port where nobody answers may.
+    fn lost(&self) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async move {
+            let mut why = None;
+            for plane in self.cluster.control_planes() {
+                let Some(host) = self.hosts.get(&plane.name) else { continue };
+                match host.tunnel("127.0.0.1", PORT).await {
+                    Err(e @ RemoteError::Lost { .. }) => why = Some(format!("{}: {e}", plane.name)),
+                    Ok(_) | Err(_) => return None,
+                }
+            }
+            why
         })
     }
 }

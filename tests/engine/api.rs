@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 use homectl::exec::{ApiLane, Report, Run, Sink};
 use homectl::kube::Condition;
 use homectl::plan::{self, Observed};
-use homectl::steps::{Mode, Step, StepId};
+use homectl::steps::{Mode, Ready, Step, StepId};
 use homectl::want::{Object, Seats, Seen, Want};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 struct Shelf {
     holds: BTreeMap<String, Seen>,
     applied: Mutex<Vec<String>>,
+    /// Nobody gets there any more.
+    gone: bool,
 }
 
 impl ApiLane for Shelf {
@@ -35,7 +37,11 @@ impl ApiLane for Shelf {
     }
 
     fn check<'a>(&'a self, _: &'a [Condition]) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async { Ok(()) })
+        Box::pin(async { if self.gone { Err("no route".into()) } else { Ok(()) } })
+    }
+
+    fn lost(&self) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async { self.gone.then(|| "attic: the connection was lost".to_owned()) })
     }
 }
 
@@ -60,7 +66,7 @@ async fn run(shelf: &Shelf, objects: &[Object]) -> Report {
         title: "own".into(),
         after: Vec::new(),
         wants: objects.iter().cloned().map(Want::Object).collect(),
-        ready: None,
+        ready: Some(Ready::api("it is up", Vec::new(), 600)),
         rolling: None,
     };
     let none = objects.iter().map(|_| Seen::NoApi("there is no API yet".into())).collect();
@@ -96,4 +102,14 @@ async fn an_api_that_cannot_be_asked_is_not_an_empty_one() {
     let report = run(&shelf, &[map("a")]).await;
     assert!(report.failed[0].what.contains("timed out"), "{report:?}");
     assert!(shelf.applied.lock().expect("no panic").is_empty());
+}
+
+/// The connection to the only control plane has ended: what is left of ten minutes of patience would be in vain.
+#[tokio::test]
+async fn an_api_that_nobody_gets_to_any_more_is_not_waited_for() {
+    let shelf = Shelf { gone: true, ..Shelf::default() };
+    let ran = tokio::time::timeout(std::time::Duration::from_secs(5), run(&shelf, &[map("a")])).await;
+    let report = ran.expect("it waits for nothing");
+    assert!(report.failed[0].what.contains("no way to the API"), "{report:?}");
+    assert_eq!(report.failed[0].evidence, ["attic: the connection was lost"]);
 }

@@ -43,6 +43,10 @@ impl ApiLane for Nobody {
     fn check<'a>(&'a self, _: &'a [Condition]) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async { Err("no API".into()) })
     }
+
+    fn lost(&self) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async { None })
+    }
 }
 
 /// `user:group` of whoever runs the test.
@@ -255,4 +259,27 @@ async fn readiness_is_proven_before_dependants_and_told_with_its_evidence() {
     let report = house.run(&plan).await;
     assert!(report.failed[0].what.contains("the moon"), "{report:?}");
     assert_eq!(report.failed[0].evidence[0], "still dark");
+}
+
+/// A worker's kubelet comes up through an API server: where none will, it is not waited for until the end of all patience.
+#[tokio::test]
+async fn what_can_not_come_true_any_more_is_not_waited_for() {
+    let house = House::new(&["attic", "cellar", "garage"]).await;
+    let server = |node: &str, command: &str| step(node, "server", runs("server", command));
+    let mut worker = step("garage", "worker", runs("worker", "true"));
+    let servers = vec![StepId::node("attic", "server"), StepId::node("cellar", "server")];
+    worker.ready = Some(Ready { through: servers, deadline: 4, ..Ready::node("a server answers", "exit 1") });
+    let next = step("garage", "next", runs("next", "true"));
+
+    let began = std::time::Instant::now();
+    let plan = house.plan(&[server("attic", "exit 7"), server("cellar", "exit 7"), worker.clone(), next.clone()]).await;
+    let report = house.run(&plan).await;
+    assert!(began.elapsed().as_secs() < 3, "waited for nothing: {:?}", began.elapsed());
+    assert_eq!(house.ended(), ["next@garage done", "server@attic failed", "server@cellar failed", "worker@garage skipped"]);
+    assert_eq!((report.failed.len(), report.skipped), (2, 1));
+
+    // One that stands is hope enough, for as long as there is patience.
+    let plan = house.plan(&[server("attic", "exit 7"), server("cellar", "true"), worker, next]).await;
+    let report = house.run(&plan).await;
+    assert!(report.failed.iter().any(|f| f.what.contains("a server answers did not come true")), "{report:?}");
 }

@@ -73,7 +73,7 @@ impl Sshd {
         std::fs::write(path("sshd_config"), text).unwrap();
         // A small /run of its own: locks do not meet, and it is soon full.
         let script = format!(
-            "set -e; at={at}; mount -t tmpfs -o size=4m tmpfs /run; mkdir -m 755 /run/sshd $at/etc; mount -t tmpfs tmpfs $at/etc\n\
+            "set -e; at={at}; mount -t tmpfs -o size=4m,mode=755 tmpfs /run; mkdir -m 755 /run/sshd $at/etc; mount -t tmpfs tmpfs $at/etc\n\
              cp -a /etc/. $at/etc; mount --bind $at/etc /etc; umount $at/etc\n{setup}\nrm -rf /run/mount\nexec {sshd} -D -e -f {at}/sshd_config"
         );
         let log = std::fs::File::create(path("log")).unwrap();

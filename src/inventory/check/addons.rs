@@ -68,11 +68,23 @@ fn files(at: &At<String>, home: &Path, sink: &mut Sink) {
         Ok(found) if found.is_empty() => {
             sink.error(&at.span(), format!("no file matches `{pattern}`")).help(format!("looked below {}", home.display()));
         }
-        Ok(_) => {}
+        Ok(found) => {
+            for file in found.iter().filter(|file| !stays(home, file)) {
+                sink.error(&at.span(), format!("`{}` is a link that leads out of the inventory's folder", file.display()))
+                    .help("copy what it leads to: manifests lie beside or below the inventory, so that they travel with it");
+            }
+        }
         Err(e) => {
             sink.error(&at.span(), format!("cannot look for `{pattern}`: {e}"));
         }
     }
+}
+
+/// Whether the file is where its name says, and not elsewhere by a link: somebody else's inventory reads no file of ours.
+fn stays(home: &Path, file: &Path) -> bool {
+    let home = if home.as_os_str().is_empty() { Path::new(".") } else { home };
+    let real = |path: &Path| path.canonicalize().ok();
+    real(&home.join(file)).zip(real(home)).is_some_and(|(file, home)| file.starts_with(home))
 }
 
 fn needs(raw: &[Addon], sink: &mut Sink) {

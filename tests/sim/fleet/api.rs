@@ -197,4 +197,8 @@ impl ApiLane for Api {
             conditions.iter().find(lacks).map_or(Ok(()), |c| Err(c.to_string()))
         })
     }
+
+    fn lost(&self) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async { None })
+    }
 }
