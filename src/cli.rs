@@ -1,5 +1,6 @@
 //! What can be typed: clap types only. Verbs read them; nothing here acts.
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -219,7 +220,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "NODE", value_delimiter = ',', visible_alias = "node")]
     pub limit: Vec<String>,
     /// The age identity that opens the secrets file
-    #[arg(long, global = true, value_name = "FILE", env = "HOMECTL_IDENTITY", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "FILE", env = "HOMECTL_IDENTITY", hide_env_values = true, value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub identity: Option<PathBuf>,
     /// Record host keys at first contact instead of asking
     #[arg(long, global = true)]

@@ -5,6 +5,7 @@
 use assert_cmd::Command;
 use homectl::cluster::Lock;
 use homectl::inventory;
+use homectl::secrets::{self, Secrets};
 use lock::lock;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -31,34 +32,105 @@ impl Home {
 
     /// stdout of a verb that ends with `code`.
     fn run(&self, code: i32, args: &[&str]) -> String {
+        self.told(code, args).0
+    }
+
+    /// stdout and stderr of a verb that ends with `code`.
+    fn told(&self, code: i32, args: &[&str]) -> (String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_homectl"));
         command.args(args).current_dir(self.0.path()).env_clear().env("HOME", self.0.path());
         let told = command.assert().code(code);
-        String::from_utf8(told.get_output().stdout.clone()).unwrap()
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (text(&told.get_output().stdout), text(&told.get_output().stderr))
+    }
+
+    /// A secrets file for the holder of a new identity, which lies at `path`.
+    fn secrets(&self, path: &str) -> PathBuf {
+        let inventory = inventory::read(&self.inventory()).unwrap();
+        let cluster = inventory.resolve(&lock(&inventory)).unwrap();
+        let secrets = Secrets::make(&cluster, jiff::Timestamp::now().as_second()).unwrap();
+        let identity = secrets::create_identity(&self.0.path().join(path)).unwrap();
+        let file = self.inventory().with_extension("secrets.age");
+        secrets::save(&file, &secrets, &identity.identity, &[]).unwrap();
+        file
     }
 }
 
 const HOUSE: &str = "[cluster]\nname = \"home\"\nkubernetes = \"1.36.3\"\n\n[ssh]\nuser = \"pi\"\n\n[[node]]\nname = \"attic\"\naddress = \"192.168.1.20\"\n\
                      role = \"control-plane\"\n\n[[node]]\nname = \"barn\"\naddress = \"192.168.1.21\"\n\n[[addon]]\nname = \"metrics-server\"\n";
 
+/// A house in which nobody answers.
+const AWAY: &str = "[cluster]\nname = \"home\"\nkubernetes = \"1.36.3\"\n\n[ssh]\nuser = \"pi\"\n\n[[node]]\nname = \"attic\"\naddress = \"127.0.0.1\"\n\
+                    port = 1\nrole = \"control-plane\"\n";
+
+#[test]
+fn without_the_identity_a_plan_is_made_and_says_what_it_does_not_know() {
+    let home = Home::new(AWAY);
+    let file = home.secrets("elsewhere.txt");
+    let sealed = std::fs::read(&file).unwrap();
+    let text = home.run(3, &["plan", "--locked"]);
+    let why = "inventory.secrets.age stays shut: no identity was named, and there is none at ";
+    assert!(text.contains("Warnings:") && text.contains(why) && text.contains("not by content"), "{text}");
+    // What `HOMECTL_IDENTITY` comes to in a workflow that has no such secret.
+    let plan: Value = serde_json::from_str(&home.run(3, &["plan", "--locked", "--json", "--identity", ""])).unwrap();
+    assert!(plan["not_compared"]["why"].as_str().unwrap().contains(why), "{plan}");
+    assert!(fits(&plan), "{plan}");
+    let text = home.run(3, &["plan", "--locked", "--format", "github"]);
+    assert!(text.contains("::warning file=inventory.toml,title=homectl plan%3A home%3A not everything was compared::"), "{text}");
+    // Somebody else's identity where one's own would lie.
+    secrets::create_identity(&home.0.path().join(".config/homectl/identity.txt")).unwrap();
+    let text = home.run(3, &["plan", "--locked"]);
+    assert!(text.contains("stays shut: it is not for the identity "), "{text}");
+    for verb in ["status", "check"] {
+        let (_, err) = home.told(if verb == "check" { 1 } else { 3 }, &[verb, "--locked"]);
+        assert!(!err.contains("does not open"), "{verb}: {err}");
+    }
+    assert_eq!(std::fs::read(&file).unwrap(), sealed);
+}
+
+#[test]
+fn what_needs_the_identity_says_so() {
+    let home = Home::new(AWAY);
+    home.secrets("elsewhere.txt");
+    secrets::create_identity(&home.0.path().join("wrong.txt")).unwrap();
+    let needs: [&[&str]; 4] = [&["apply", "--yes"], &["reset", "--yes"], &["kubeconfig"], &["plan", "--out", "plan.json"]];
+    for args in needs {
+        let (out, err) = home.told(65, &[args, &["--locked"]].concat());
+        assert!(out.is_empty() && err.contains("no identity to open") && err.contains("encrypted to age1"), "{args:?}: {out}{err}");
+    }
+    assert!(!home.0.path().join("plan.json").exists());
+    // One that was named has to fit.
+    let (_, err) = home.told(65, &["plan", "--locked", "--identity", "wrong.txt"]);
+    assert!(err.contains("this identity does not open"), "{err}");
+    let (_, err) = home.told(64, &["plan", "--locked", "--identity", "missing.txt"]);
+    assert!(err.contains("cannot read the identity missing.txt"), "{err}");
+    let with = home.run(3, &["plan", "--locked", "--identity", "elsewhere.txt"]);
+    assert!(!with.contains("stays shut"), "{with}");
+}
+
 #[test]
 fn a_plan_fits_its_schema() {
     let home = Home::new(HOUSE);
-    let plan: Value = serde_json::from_str(&home.run(0, &["plan", "--offline", "--locked", "--json"])).unwrap();
+    let mut plan: Value = serde_json::from_str(&home.run(0, &["plan", "--offline", "--locked", "--json"])).unwrap();
+    assert!(fits(&plan));
+    plan["steps"][0]["items"][0]["act"] = "explode".into();
+    assert!(!fits(&plan), "the schema says no");
+}
+
+/// Whether the plan, alone and in a file, is as the schema says.
+fn fits(plan: &Value) -> bool {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut schema: Value = serde_json::from_str(&std::fs::read_to_string(root.join("docs/plan.schema.json")).unwrap()).unwrap();
     let file =
         serde_json::json!({"format": 1, "homectl": "0", "inventory": "i.toml", "limit": [], "inputs": {}, "rests_on": {}, "plan": plan});
     let whole = jsonschema::validator_for(&schema).unwrap();
-    assert!(whole.is_valid(&file), "{:?}", whole.iter_errors(&file).map(|e| e.to_string()).collect::<Vec<_>>());
-    let mut other = file.clone();
-    other["plan"]["steps"][0]["items"][0]["act"] = "explode".into();
-    assert!(!whole.is_valid(&other), "the schema says no");
     schema["$ref"] = "#/$defs/plan".into();
     for key in ["required", "properties", "additionalProperties"] {
         schema.as_object_mut().unwrap().remove(key);
     }
-    assert!(jsonschema::validator_for(&schema).unwrap().is_valid(&plan));
+    let alone = jsonschema::validator_for(&schema).unwrap();
+    assert_eq!(whole.is_valid(&file), alone.is_valid(plan));
+    alone.is_valid(plan)
 }
 
 #[test]

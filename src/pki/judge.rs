@@ -22,20 +22,62 @@ pub fn judge(spec: &LeafSpec, ca: &str, pem: &str, now: i64) -> Result<String, S
     let unreadable = |_| "unreadable".to_owned();
     let (authority, leaf) = (authority.cert().map_err(unreadable)?, leaf.cert().map_err(unreadable)?);
     issuer(spec.ca, &authority, &leaf)?;
-    let mut wrong = Vec::new();
-    wrong.extend(subject_differs(spec, &leaf));
-    wrong.extend(names_differ(spec, &leaf));
-    wrong.extend(usage_differs(spec, &leaf));
     let ca_left = authority.validity().not_after.timestamp() - now;
-    if ca_left <= 0 {
-        wrong.push(format!("the {} expired {} ago", spec.ca, span(-ca_left)));
+    let expired = (ca_left <= 0).then(|| format!("the {} expired {} ago", spec.ca, span(-ca_left)));
+    says(spec, &leaf, now, expired)
+}
+
+/// As [`judge`], where there is no authority to ask: by what the certificate itself says.
+///
+/// # Errors
+/// As [`judge`].
+pub fn judge_alone(spec: &LeafSpec, pem: &str, now: i64) -> Result<String, String> {
+    let leaf = Parsed::new(pem)?;
+    let leaf = leaf.cert().map_err(|_| "unreadable".to_owned())?;
+    says(spec, &leaf, now, None)
+}
+
+/// Judges the PEM certificate `pem` of an authority: whether it can be that of `ca` at `now`, whichever key it has.
+///
+/// # Errors
+/// The reason, a fragment for a plan line.
+pub fn judge_authority(ca: Ca, pem: &str, now: i64) -> Result<String, String> {
+    let parsed = Parsed::new(pem)?;
+    let cert = parsed.cert().map_err(|_| "unreadable".to_owned())?;
+    let named = texts(cert.subject().iter_common_name());
+    if named != [ca.common_name()] {
+        return Err(format!("subject is {}, wanted {}", or_nothing(subject(&named, &[])), subject(&[ca.common_name().to_owned()], &[])));
     }
-    match life(&leaf, now) {
-        Err(why) => wrong.push(why),
-        Ok(left) if wrong.is_empty() => return Ok(format!("valid, {left} left")),
+    if !cert.is_ca() {
+        return Err("is no authority".into());
+    }
+    cert.verify_signature(None).map_err(|_| "not signed by itself".to_owned())?;
+    let left = cert.validity().not_after.timestamp() - now;
+    if left <= 0 {
+        return Err(format!("expired {} ago", span(-left)));
+    }
+    Ok(format!("valid, {} left", span(left)))
+}
+
+/// Whether a PEM text holds a certificate that can be read.
+#[must_use]
+pub fn is_certificate(pem: &str) -> bool {
+    Parsed::new(pem).is_ok()
+}
+
+/// What it says, against the spec; with what was found `wrong` before.
+fn says(spec: &LeafSpec, leaf: &X509Certificate<'_>, now: i64, wrong: Option<String>) -> Result<String, String> {
+    let mut all = Vec::new();
+    all.extend(subject_differs(spec, leaf));
+    all.extend(names_differ(spec, leaf));
+    all.extend(usage_differs(spec, leaf));
+    all.extend(wrong);
+    match life(leaf, now) {
+        Err(why) => all.push(why),
+        Ok(left) if all.is_empty() => return Ok(format!("valid, {left} left")),
         Ok(_) => {}
     }
-    Err(wrong.join("; "))
+    Err(all.join("; "))
 }
 
 /// Whether two PEM certificates are of the same key; `false` where one cannot be read.

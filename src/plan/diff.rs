@@ -54,7 +54,7 @@ impl Draft {
     pub fn finish(mut self, cluster: &str, mode: Mode) -> Result<Plan> {
         policy::one_at_a_time(&mut self.steps);
         let steps = graph::order(self.steps)?;
-        Ok(Plan { cluster: cluster.to_owned(), mode, steps, offline: Vec::new(), warnings: Vec::new() })
+        Ok(Plan { cluster: cluster.to_owned(), mode, steps, offline: Vec::new(), warnings: Vec::new(), not_compared: None })
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_unit_hears_of_content_and_not_of_modes() {
-        let sum = |text: &str| File::text("/etc/x", text).body.map(|body| body.sha256());
+        let sum = |text: &str| File::text("/etc/x", text).body.and_then(|body| body.sha256());
         let inode = |mode, text| Inode { kind: InodeKind::File, mode, owner: "root:root".into(), sha256: sum(text), text: None };
         assert!(planned(inode(0o644, "b")));
         assert!(!planned(inode(0o600, "a")));

@@ -9,4 +9,4 @@ mod policy;
 
 pub use diff::{Draft, Observed, diff};
 pub use footing::{Footing, Footings, moved};
-pub use model::{Counts, Item, Plan, PlannedStep};
+pub use model::{Counts, Item, NotCompared, Plan, PlannedStep};

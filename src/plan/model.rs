@@ -1,7 +1,9 @@
 //! The plan as a value.
 
-use crate::steps::{Mode, Ready, StepId};
+use crate::steps::{Lane, Mode, Ready, StepId};
 use crate::want::{Act, Verdict};
+use serde::Serialize;
+use std::fmt;
 
 /// Everything a run would do, in an order that respects every edge.
 #[derive(Debug, Clone)]
@@ -15,6 +17,36 @@ pub struct Plan {
     pub offline: Vec<(String, String)>,
     /// What a person should know, though nothing has to change: `attic: cgroup v1 …`.
     pub warnings: Vec<String>,
+    /// What could not be judged as a whole, where something could not.
+    pub not_compared: Option<NotCompared>,
+}
+
+/// What a plan that was made without the secrets does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotCompared {
+    /// A fragment: why the secrets are shut.
+    pub why: String,
+    /// `address@lane` of what was judged without its content.
+    pub items: Vec<String>,
+    /// Where nothing was looked at.
+    pub lanes: Vec<Lane>,
+}
+
+/// For people, in one line.
+impl fmt::Display for NotCompared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { why, items, lanes } = self;
+        write!(f, "{why}. ")?;
+        write!(
+            f,
+            "What is made from secrets ({} files) was compared by presence, kind, mode, owner and meaning, not by content",
+            items.len()
+        )?;
+        if lanes.contains(&Lane::Cluster) {
+            write!(f, "; what is in the API was not looked at")?;
+        }
+        Ok(())
+    }
 }
 
 /// One step with the verdict on each of its wants.

@@ -46,6 +46,10 @@ pub fn plan(plan: &Plan, sheet: &Sheet) -> String {
     for (node, seen) in &plan.offline {
         command(&mut out, "warning", sheet, sheet.line(&format!("node {node}")), &format!("{node}: offline"), seen);
     }
+    if let Some(not_compared) = &plan.not_compared {
+        let title = format!("homectl plan: {}: not everything was compared", plan.cluster);
+        command(&mut out, "warning", sheet, None, &title, &not_compared.to_string());
+    }
     let total = plan.counts();
     let text = if total.changes() == 0 && total.blocked == 0 { "No changes.".to_owned() } else { count(total.changes()) };
     command(&mut out, "notice", sheet, None, &format!("homectl plan: {}", plan.cluster), &text);

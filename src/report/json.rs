@@ -23,6 +23,7 @@ pub fn plan(plan: &Plan) -> Value {
         "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
         "offline": plan.offline.iter().map(|(node, seen)| json!({ "node": node, "seen": seen })).collect::<Vec<_>>(),
         "warnings": plan.warnings,
+        "not_compared": plan.not_compared,
     })
 }
 

@@ -66,6 +66,9 @@ fn closing(plan: &Plan) -> String {
         (Mode::Absent, true) => "Nothing that homectl made is left.",
         (Mode::Absent, false) => "Nothing that homectl made is left on the machines that answered.",
     };
+    if plan.not_compared.is_some() {
+        return format!("No changes. {}, as far as it can be told without the age identity.", all.trim_end_matches('.'));
+    }
     format!("No changes. {all}")
 }
 

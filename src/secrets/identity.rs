@@ -1,7 +1,7 @@
 //! Who may open the secrets file: an age identity file, as `age-keygen` writes it.
 
 use super::crypt::Recipient;
-use super::store::{read_secret, recipients, write_whole};
+use super::store::{is_for_others, read_secret, recipients, write_whole};
 use crate::error::{Failure, Result, exit};
 use age::secrecy::ExposeSecret;
 use etcetera::BaseStrategy;
@@ -92,7 +92,7 @@ pub(super) struct Places {
 impl Places {
     /// `env` is the value of `HOMECTL_IDENTITY`.
     pub(super) fn new(flag: Option<&Path>, env: Option<OsString>) -> Result<Self> {
-        let named = flag.map(Path::to_path_buf).or_else(|| env.filter(|v| !v.is_empty()).map(PathBuf::from));
+        let named = flag.map(Path::to_path_buf).or_else(|| env.map(PathBuf::from)).filter(|path| !path.as_os_str().is_empty());
         let base = etcetera::choose_base_strategy()
             .map_err(|e| Failure::new(exit::USAGE, format!("no home directory: {e}")).help("name an identity: --identity FILE"))?;
         Ok(Self { named, default: base.config_dir().join("homectl").join("identity.txt") })
@@ -106,6 +106,21 @@ impl Places {
             Err(e) => Err(Failure::new(exit::USAGE, format!("cannot read the identity {}: {e}", path.display()))
                 .help(format!("make one with `age-keygen -o {}`, or name another", path.display()))),
         }
+    }
+
+    /// Why the file `secrets` stays shut, where nobody named an identity and there is none for it.
+    pub(super) fn shut(&self, secrets: &Path) -> Result<Option<String>> {
+        if self.named.is_some() || !secrets.exists() {
+            return Ok(None);
+        }
+        let (secret, default) = (secrets.display(), self.default.display());
+        Ok(match self.find()? {
+            None => Some(format!("{secret} stays shut: no identity was named, and there is none at {default}")),
+            Some(own) if is_for_others(secrets, &own.identity)? => {
+                Some(format!("{secret} stays shut: it is not for the identity {default}"))
+            }
+            Some(_) => None,
+        })
     }
 
     pub(super) fn find_or_create(&self, secrets: &Path) -> Result<IdentityChoice> {
@@ -139,6 +154,15 @@ pub fn find_identity(flag: Option<&Path>) -> Result<Option<IdentityChoice>> {
 /// As [`find_identity`]; there is a secrets file and no identity.
 pub fn identity(flag: Option<&Path>, secrets: &Path) -> Result<IdentityChoice> {
     Places::new(flag, std::env::var_os("HOMECTL_IDENTITY"))?.find_or_create(secrets)
+}
+
+/// Why the file `secrets` stays shut here, where it does: nobody named an identity by `flag` (`--identity`) or
+/// `HOMECTL_IDENTITY`, and the one at the default place is missing, or another's.
+///
+/// # Errors
+/// As [`find_identity`]; the file cannot be read.
+pub(super) fn shut(secrets: &Path, flag: Option<&Path>) -> Result<Option<String>> {
+    Places::new(flag, std::env::var_os("HOMECTL_IDENTITY"))?.shut(secrets)
 }
 
 /// Makes a new identity file (0600) and its directory (0700). Where another run was quicker, its file is taken.

@@ -15,5 +15,5 @@ pub use crate::pki::{Authority, Pair, SecretText, ServiceAccountKey, WireGuardKe
 pub use crypt::Recipient;
 pub use identity::{Identity, IdentityChoice, create_identity, find_identity, identity};
 pub use model::Secrets;
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, ToLook, prepare, prepare_to_look};
 pub use store::{open, recipients, save};

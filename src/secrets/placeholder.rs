@@ -9,10 +9,26 @@ impl Secrets {
     /// What stands for the secrets of `cluster`: steps only carry them.
     #[must_use]
     pub fn placeholders(cluster: &Cluster) -> Self {
+        Self::standing(cluster, "")
+    }
+
+    /// The same, and another set of which nothing is as in the first: what is made from both and differs is made from secrets.
+    #[must_use]
+    pub fn placeholder_sets(cluster: &Cluster) -> [Self; 2] {
+        ["", "Another "].map(|salt| Self::standing(cluster, salt))
+    }
+
+    /// `salt` begins every one of them.
+    fn standing(cluster: &Cluster, salt: &str) -> Self {
+        let pem = |label: &str, text: &str| pem(label, &format!("{salt}{text}"));
         let authority = |name: &str| Authority { cert: pem("CERTIFICATE", name), key: SecretText::new(pem("PRIVATE KEY", name)) };
         let pair = |owner: &str, name: &str| Pair {
             cert: pem("CERTIFICATE", &format!("{owner} {name}")),
             key: SecretText::new(pem("PRIVATE KEY", &format!("{owner} {name}"))),
+        };
+        let wireguard = |name: &str| WireGuardKey {
+            private: SecretText::new(key(&format!("{salt}private {name}"))),
+            public: key(&format!("{salt}public {name}")),
         };
         let leaves = pki::leaves(cluster);
         Self {
@@ -22,16 +38,12 @@ impl Secrets {
             front_proxy_ca: authority("front-proxy"),
             service_account: SecretText::new(pem("PRIVATE KEY", "service-account")),
             service_account_public: pem("PUBLIC KEY", "service-account"),
-            encryption_key: SecretText::new("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into()),
+            encryption_key: SecretText::new(key(&format!("{salt}encryption"))),
             wireguard: cluster.nodes.iter().map(|n| (n.name.clone(), wireguard(&n.name))).collect(),
             leaves: leaves.into_iter().map(|l| ((l.owner.clone(), l.name.to_owned()), pair(&l.owner, l.name))).collect(),
             etcd_cluster_id: None,
         }
     }
-}
-
-fn wireguard(name: &str) -> WireGuardKey {
-    WireGuardKey { private: SecretText::new(key(&format!("private {name}"))), public: key(&format!("public {name}")) }
 }
 
 /// 32 bytes in base64 that begin with `text`.

@@ -1,5 +1,6 @@
 //! What every verb does first: the identity, the secrets file, and what is missing in it.
 
+use super::identity::shut;
 use super::{IdentityChoice, Secrets, identity, open, save};
 use crate::cluster::Cluster;
 use crate::error::{Failure, Result};
@@ -16,6 +17,26 @@ pub struct Prepared {
     pub changes: Vec<String>,
     /// What the operator should know.
     pub warnings: Vec<String>,
+}
+
+/// Secrets to look with: complete and saved, or shut.
+#[derive(Debug)]
+pub enum ToLook {
+    Open(Box<Prepared>),
+    /// There is a secrets file and nobody here whom it is for: why, as a fragment.
+    Shut(String),
+}
+
+/// As [`prepare`], for what only looks: where nobody named an identity, and there is none here that opens the secrets file, it
+/// stays shut.
+///
+/// # Errors
+/// As [`prepare`]; also an identity that was named and does not fit.
+pub fn prepare_to_look(path: &Path, cluster: &Cluster, flag: Option<&Path>, now: i64) -> Result<ToLook> {
+    match shut(path, flag)? {
+        Some(why) => Ok(ToLook::Shut(why)),
+        None => prepare(path, cluster, flag, now).map(|prepared| ToLook::Open(Box::new(prepared))),
+    }
 }
 
 /// Opens the secrets file `path` of `cluster`, or makes it; adds what is missing; saves it where it changed.

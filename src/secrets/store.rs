@@ -32,6 +32,14 @@ pub fn recipients(path: &Path) -> Result<Vec<Recipient>> {
     Ok(header(&fs::read(path).map_err(|e| cannot("read", path, &e))?).named)
 }
 
+/// Whether the age file `path` is whole and for others than the holder of `identity`.
+pub(super) fn is_for_others(path: &Path, identity: &Identity) -> Result<bool> {
+    let sealed = fs::read(path).map_err(|e| cannot("read", path, &e))?;
+    let named = header(&sealed).named;
+    let ours = identity.keys().any(|k| named.contains(&k.to_public()));
+    Ok(!ours && matches!(decrypt(&sealed, identity), Err(DecryptError::NoMatchingKeys)))
+}
+
 /// Writes `secrets` to the age file `path`, for its present readers, the holder of `identity` and `also`.
 /// Says whether it wrote: a file with the same content for the same readers stays as it is.
 ///

@@ -1,10 +1,11 @@
 //! What everything else stands on: directories, the record of whose machine this is, kernel settings, `/etc/hosts`,
 //! the cluster's CA certificate.
 
-use super::kubeconfig::CA;
+use super::pki::certificate;
 use super::{Ctx, Step, api_proxy, kube_proxy, kube_router, kubelet};
 use crate::cluster::Policy;
 use crate::error::Result;
+use crate::pki::Ca;
 use crate::template::{context, render};
 use crate::want::{Dir, File, Guard, Module, Sysctl, Want};
 
@@ -115,7 +116,7 @@ fn kernel(ctx: &Ctx) -> Result<Vec<Want>> {
 /// Here and not with the control plane's keys, since every node verifies with it.
 fn certificate_authority(ctx: &Ctx) -> File {
     let readers = [api_proxy::UNIT, kubelet::UNIT, kube_proxy::UNIT].into_iter().chain(kube_router::service(ctx));
-    let file = readers.fold(File::text(CA, ctx.secrets.cluster_ca.cert.as_str()), File::restarts);
+    let file = readers.fold(certificate(Ca::Cluster, &ctx.secrets.cluster_ca.cert), File::restarts);
     if ctx.node.is_control_plane() { file.restarts("kube-apiserver.service").restarts("kube-controller-manager.service") } else { file }
 }
 

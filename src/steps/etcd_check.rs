@@ -24,11 +24,12 @@ fn id_of(urls: impl Iterator<Item = String>, token: &str) -> String {
 }
 
 /// Refuses what would found a second cluster, mix two, or add a member where it would do harm: `facts` of every node that
-/// answered, `etcd_ca` in PEM.
+/// answered, `etcd_ca` in PEM, where it is known (without it, nobody can tell what a cluster that the lock does not know was
+/// founded with).
 ///
 /// # Errors
 /// A refusal that names the machines and the way out.
-pub fn check(cluster: &Cluster, facts: &BTreeMap<String, Facts>, etcd_ca: &str) -> Result<()> {
+pub fn check(cluster: &Cluster, facts: &BTreeMap<String, Facts>, etcd_ca: Option<&str>) -> Result<()> {
     let seen: Vec<(&Node, &Facts)> = cluster.control_planes().filter_map(|n| Some((n, facts.get(&n.name)?))).collect();
     let (with, without): (Vec<_>, Vec<_>) = seen.iter().copied().partition(|(_, f)| f.etcd_data);
     let recorded: BTreeMap<&str, &str> = seen.iter().filter_map(|(n, f)| Some((n.name.as_str(), f.etcd_cluster_id.as_deref()?))).collect();
@@ -42,7 +43,7 @@ pub fn check(cluster: &Cluster, facts: &BTreeMap<String, Facts>, etcd_ca: &str) 
         (Some(id), _) if with.is_empty() => Err(lost(id, &names(&without))),
         (_, Some(Ok(members))) => joining(cluster, &without, members),
         (Some(id), silent) => Err(blind(id, &names(&with), &names(&without), silent.and_then(|s| s.as_ref().err()))),
-        (None, _) => founded_by_others(&recorded, &founding_id(cluster, etcd_ca), &names(&without)),
+        (None, _) => etcd_ca.map_or(Ok(()), |ca| founded_by_others(&recorded, &founding_id(cluster, ca), &names(&without))),
     }
 }
 
@@ -186,7 +187,7 @@ mod tests {
             let facts = fixture.facts.get_mut(name).unwrap();
             (facts.etcd_data, facts.etcd_cluster_id) = (c != '-', (!"-=".contains(c)).then(|| id(c)));
         }
-        match check(&fixture.cluster, &fixture.facts, &ca) {
+        match check(&fixture.cluster, &fixture.facts, Some(&ca)) {
             Ok(()) => "ok".into(),
             Err(e) => {
                 assert_eq!(e.exit_code(), crate::error::exit::REFUSED);
@@ -285,7 +286,7 @@ mod tests {
             let asked = super::super::whom_to_ask(&fixture.cluster, &fixture.facts, false).unwrap().name.clone();
             assert_eq!(asked, "attic");
             fixture.facts.get_mut("attic").unwrap().members = Some(Ok(listed));
-            let said = match check(&fixture.cluster, &fixture.facts, "ca") {
+            let said = match check(&fixture.cluster, &fixture.facts, Some("ca")) {
                 Ok(()) => "ok".into(),
                 Err(e) => {
                     assert!(e.exit_code() == crate::error::exit::REFUSED && e.remedy().is_some());
@@ -303,7 +304,7 @@ mod tests {
         let attic = fixture.facts.get_mut("attic").unwrap();
         (attic.etcd_data, attic.etcd_cluster_id) = (true, Some("a".repeat(16)));
         attic.members = Some(Err("context deadline exceeded".into()));
-        let e = check(&fixture.cluster, &fixture.facts, "ca").unwrap_err();
+        let e = check(&fixture.cluster, &fixture.facts, Some("ca")).unwrap_err();
         assert!(e.what().contains("etcd cannot be asked") && e.evidence()[0].contains("deadline"), "{e}");
     }
 
@@ -311,7 +312,7 @@ mod tests {
     fn a_control_plane_does_not_become_a_worker_by_the_way() {
         let mut fixture = Fixture::four();
         fixture.facts.get_mut("shed").unwrap().etcd_data = true;
-        let e = check(&fixture.cluster, &fixture.facts, "ca").unwrap_err();
+        let e = check(&fixture.cluster, &fixture.facts, Some("ca")).unwrap_err();
         assert_eq!((e.exit_code(), e.node()), (crate::error::exit::REFUSED, Some("shed")));
         assert!(e.remedy().unwrap().contains("remove-node"), "{e}");
     }

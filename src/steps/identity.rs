@@ -1,11 +1,12 @@
 //! Leaves on a node, as PEM files or in kubeconfigs: each belongs to the step of the unit that shows it.
 
 use super::Ctx;
+use super::pki::cert_path;
 use crate::error::{Failure, Result};
 use crate::pki::{LeafSpec, leaves};
 use crate::secrets::{Pair, SecretText};
 use crate::template::{context, render};
-use crate::want::{File, Leaf, LeafForm, Want};
+use crate::want::{File, Leaf, LeafForm, Measure, Want};
 use data_encoding::BASE64;
 
 /// The node's leaf `name` as `<stem>.crt` and `<stem>.key`, which `unit` (if any) reads at its start.
@@ -41,9 +42,10 @@ pub(super) fn local_api(ctx: &Ctx) -> String {
     format!("https://{}:6443", ctx.node.overlay)
 }
 
-fn leaf(ctx: &Ctx, spec: LeafSpec, path: String, form: LeafForm, mode: u32, body: SecretText) -> Leaf {
-    let ca = ctx.secrets.authority(spec.ca).cert.clone();
-    Leaf { path, form, mode, owner: "root:root".into(), spec, ca, body: Some(body), now: ctx.now, notify: Vec::new() }
+fn leaf(ctx: &Ctx, spec: LeafSpec, path: String, form: LeafForm, mode: u32, file: SecretText) -> Leaf {
+    let measure = Some(Measure::Ours { ca: ctx.secrets.authority(spec.ca).cert.clone(), file });
+    let ca_path = cert_path(spec.ca);
+    Leaf { path, form, mode, owner: "root:root".into(), spec, ca_path, measure, now: ctx.now, notify: Vec::new() }
 }
 
 /// What a leaf of this node must say, and the pair that the secrets hold.

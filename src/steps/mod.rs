@@ -38,6 +38,7 @@ mod renewal;
 mod renewal_tests;
 mod runtime;
 mod scheduler;
+mod sealed;
 mod serving;
 mod snapshots;
 
@@ -48,3 +49,4 @@ pub use etcd_check::{check as check_etcd, founding_id, without};
 pub use etcd_members::{member_at, members_script, whom_to_ask};
 pub use model::{Ctx, Lane, Mode, Ready, Step, StepId, Test};
 pub use node::{node, warnings};
+pub use sealed::sealed;

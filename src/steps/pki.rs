@@ -23,9 +23,9 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     let wants = vec![
         Want::Dir(Dir::new(format!("{PKI}/etcd"))),
         Want::File(told(File::secret(key_path(Ca::Cluster), secrets.cluster_ca.key.clone()), &[CONTROLLERS])),
-        Want::File(told(File::text(cert_path(Ca::FrontProxy), &secrets.front_proxy_ca.cert), &[API, CONTROLLERS, SCHEDULER])),
+        Want::File(told(certificate(Ca::FrontProxy, &secrets.front_proxy_ca.cert), &[API, CONTROLLERS, SCHEDULER])),
         Want::File(File::secret(key_path(Ca::FrontProxy), secrets.front_proxy_ca.key.clone())),
-        Want::File(told(File::text(cert_path(Ca::Etcd), &secrets.etcd_ca.cert), &[super::etcd::UNIT, API])),
+        Want::File(told(certificate(Ca::Etcd, &secrets.etcd_ca.cert), &[super::etcd::UNIT, API])),
         Want::File(File::secret(key_path(Ca::Etcd), secrets.etcd_ca.key.clone())),
         Want::File(told(File::secret(format!("{PKI}/sa.key"), secrets.service_account.clone()), &[API, CONTROLLERS])),
         Want::File(told(File::text(format!("{PKI}/sa.pub"), &secrets.service_account_public), &[API])),
@@ -33,8 +33,14 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     Ok(Some(Step { id: ctx.id("pki"), title: "authorities".into(), after: Vec::new(), wants, ready: None, rolling: None }))
 }
 
-fn cert_path(ca: Ca) -> String {
+/// Where an authority's certificate lies.
+pub(super) fn cert_path(ca: Ca) -> String {
     format!("{PKI}/{}.crt", stem(ca))
+}
+
+/// The file of an authority's certificate, of which `pem` is the text.
+pub(super) fn certificate(ca: Ca, pem: &str) -> File {
+    File::text(cert_path(ca), pem).certifies(ca)
 }
 
 fn key_path(ca: Ca) -> String {

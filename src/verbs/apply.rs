@@ -61,7 +61,7 @@ async fn newcomers(world: &World, fleet: &Fleet) -> Result<Vec<String>> {
     if fleet.facts.values().all(|f| f.cluster.is_some()) {
         return Ok(Vec::new());
     }
-    let closer = preflight::look(&world.cluster, &fleet.facts, &fleet.hosts, &world.secrets.overlay_keys()).await;
+    let closer = preflight::look(&world.cluster, &fleet.facts, &fleet.hosts, Some(world.opened()?.overlay_keys())).await;
     let (mut failures, _) = preflight::check(&world.cluster, &fleet.facts).sorted();
     let (more, warnings) = closer.findings.sorted();
     failures.extend(more);
@@ -76,7 +76,7 @@ fn whole(fleet: &Fleet) -> u8 {
 /// Machines that do not answer: without `--allow-offline` nothing is begun; with it the others go on, as long as the
 /// control plane has its majority (and a new one all its members).
 fn offline(world: &World, fleet: &Fleet, global: &Global) -> Result<()> {
-    let founded = fleet.facts.values().any(|f| f.etcd_data);
+    let founded = fleet.is_founded();
     let unnamed = |n: &&Node| !global.limit.is_empty() && !global.limit.contains(&n.name);
     if !founded && let Some(other) = world.cluster.control_planes().find(unnamed) {
         return Err(Failure::refused("a control plane begins with all its members")

@@ -8,10 +8,11 @@ use crate::cli::{Global, Target};
 use crate::cluster::Node;
 use crate::error::{Failure, Result, exit};
 use crate::report::{Check, MachineCheck, Reporter};
+use crate::secrets::Secrets;
 
 /// `homectl check`.
 pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Result<u8> {
-    let world = World::open(&args.inventory, global, out).await?;
+    let world = World::open_to_look(&args.inventory, global, out).await?;
     let (fleet, failures) = fleet::open_all(&world, global, out).await?;
     let mut findings = Findings::default();
     for failure in failures {
@@ -25,7 +26,7 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
         if global.allow_offline { findings.warn("ssh", node, off) } else { findings.fail("ssh", node, off) }
     }
     findings.append(preflight::check(&world.cluster, &fleet.facts));
-    let closer = preflight::look(&world.cluster, &fleet.facts, &fleet.hosts, &world.secrets.overlay_keys()).await;
+    let closer = preflight::look(&world.cluster, &fleet.facts, &fleet.hosts, world.secrets().ok().map(Secrets::overlay_keys)).await;
     findings.append(closer.findings);
     let in_question = |n: &&Node| global.limit.is_empty() || global.limit.contains(&n.name);
     let check = Check {

@@ -75,7 +75,7 @@ pub(super) async fn execute(
     RAN.store(true, Ordering::Relaxed);
     let stop = CancellationToken::new();
     let watch = tokio::spawn(interrupts(stop.clone(), out.clone()));
-    let tap = Tap { cluster: &world.cluster, secrets: &world.secrets, hosts: &fleet.hosts, api: OnceCell::new() };
+    let tap = Tap { cluster: &world.cluster, secrets: world.opened()?, hosts: &fleet.hosts, api: OnceCell::new() };
     let run = Run { plan: &plan, hosts: &fleet.hosts, supply: &supply, api: &tap, sink: noted(&id, world, &plan, out), stop };
     let report = run.go().await;
     watch.abort();

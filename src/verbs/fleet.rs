@@ -8,10 +8,9 @@ use crate::exec::EventKind;
 use crate::facts::{self, Facts};
 use crate::kube::Api;
 use crate::report::Reporter;
-use crate::secrets::SecretText;
+use crate::secrets::{SecretText, Secrets};
 use crate::ssh::{self, Ask, ConnectSpec, Connection, Doors, KeyRing, RemoteError};
 use crate::steps;
-use crate::want::Body;
 use futures::future::{join_all, try_join_all};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,8 +20,7 @@ use std::sync::{Arc, OnceLock};
 pub(super) struct Fleet {
     pub(super) hosts: BTreeMap<String, Connection>,
     pub(super) facts: BTreeMap<String, Facts>,
-    /// The cluster's name and its authority's sum, by which machines are known.
-    ours: (String, String),
+    ours: Ours,
     /// Nodes that did not answer, with what was seen.
     pub(super) offline: Vec<(String, String)>,
     /// The client that looked at the API, once one did.
@@ -44,7 +42,8 @@ pub(super) async fn open_all(world: &World, global: &Global, out: &Reporter) -> 
     let mut access = Access::of(global, out).await?;
     let mut asks = join_all(nodes.iter().map(|node| ask(world, node, &access, out))).await;
     first_contacts(world, &nodes, &mut asks, &mut access, out).await?;
-    let mut fleet = Fleet { hosts: BTreeMap::new(), facts: BTreeMap::new(), ours: ours(world), offline: Vec::new(), api: OnceLock::new() };
+    let mut fleet =
+        Fleet { hosts: BTreeMap::new(), facts: BTreeMap::new(), ours: Ours::of(world), offline: Vec::new(), api: OnceLock::new() };
     let mut failures = Vec::new();
     for (node, answer) in nodes.iter().zip(asks) {
         match answer {
@@ -60,20 +59,26 @@ pub(super) async fn open_all(world: &World, global: &Global, out: &Reporter) -> 
             Err(Trouble::Facts(why)) => failures.push(unread(&node.name, why)),
         }
     }
+    fleet.ours.recognise(&mut fleet.facts);
     fleet.ask_members(world).await;
     Ok((fleet, failures))
 }
 
 impl Fleet {
+    /// Whether any machine that answered has etcd's data.
+    pub(super) fn is_founded(&self) -> bool {
+        self.facts.values().any(|f| f.etcd_data)
+    }
+
     /// Asks every machine for its facts once more.
     pub(super) async fn ask_again(&mut self, world: &World) -> Result<()> {
-        let ours = &self.ours;
         let asks = self.hosts.iter().map(|(node, host)| async move {
             let reply = host.run(&facts::script(), &mut |_| ()).await.map_err(|e| e.into_failure(node))?;
-            let facts = read(&reply.output, ours).map_err(|why| unread(node, why))?;
+            let facts = facts::parse(&reply.output, clock()).map_err(|why| unread(node, why))?;
             Ok::<_, Failure>((node.clone(), facts))
         });
         self.facts = try_join_all(asks).await?.into_iter().collect();
+        self.ours.recognise(&mut self.facts);
         self.ask_members(world).await;
         Ok(())
     }
@@ -195,17 +200,29 @@ async fn ask(world: &World, node: &Node, access: &Access, out: &Reporter) -> Ans
     let host = ssh::connect(&spec).await.map_err(Trouble::Remote)?;
     sink.tell(EventKind::Connected { node: node.name.clone() });
     let reply = host.run(&facts::script(), &mut |_| ()).await.map_err(Trouble::Remote)?;
-    let facts = read(&reply.output, &ours(world)).map_err(Trouble::Facts)?;
+    let facts = facts::parse(&reply.output, clock()).map_err(Trouble::Facts)?;
     Ok((host, facts))
 }
 
-/// The cluster's name, and the sum of its authority's certificate as it lies on machines.
-fn ours(world: &World) -> (String, String) {
-    (world.cluster.name.clone(), Body::Text(world.secrets.cluster_ca.cert.clone()).sha256())
+/// By what a machine is known to be of this cluster.
+struct Ours {
+    cluster: String,
+    /// sha256 of its authority's certificate, where the secrets tell.
+    authority: Option<String>,
 }
 
-fn read(reply: &str, (cluster, authority): &(String, String)) -> Result<Facts, String> {
-    let mut facts = facts::parse(reply, clock())?;
-    facts.recognise(cluster, authority);
-    Ok(facts)
+impl Ours {
+    fn of(world: &World) -> Self {
+        let sum = |secrets: &Secrets| SecretText::new(secrets.cluster_ca.cert.clone()).sha256();
+        Self { cluster: world.cluster.name.clone(), authority: world.secrets().ok().map(sum) }
+    }
+
+    /// A machine that lost its record is known by the authority, which machines that have theirs tell, too.
+    fn recognise(&self, facts: &mut BTreeMap<String, Facts>) {
+        let recorded = facts.values().find(|f| f.cluster.as_ref() == Some(&self.cluster)).and_then(|f| f.authority.clone());
+        let Some(authority) = self.authority.clone().or(recorded) else { return };
+        for one in facts.values_mut() {
+            one.recognise(&self.cluster, &authority);
+        }
+    }
 }

@@ -35,9 +35,10 @@ pub(super) async fn run(args: &Kubeconfig, global: &Global, out: &Reporter) -> R
 
 /// One cluster and context for each control plane; the first is current.
 fn render(world: &World) -> Result<String> {
-    let operator = world.secrets.leaf("cluster", "operator").ok_or_else(|| Failure::bug("the secrets hold no operator certificate"))?;
+    let secrets = world.opened()?;
+    let operator = secrets.leaf("cluster", "operator").ok_or_else(|| Failure::bug("the secrets hold no operator certificate"))?;
     let b64 = |text: &str| data_encoding::BASE64.encode(text.as_bytes());
-    let ca = b64(&world.secrets.authority(Ca::Cluster).cert);
+    let ca = b64(&secrets.authority(Ca::Cluster).cert);
     let name = &world.cluster.name;
     let user = format!("{name}-operator");
     let mut clusters = Vec::new();

@@ -60,9 +60,7 @@ fn differing<'a>(wants: &'a [Want], seen: &[Seen]) -> Vec<&'a str> {
         .zip(seen)
         .filter_map(|(want, seen)| match (want, seen) {
             (Want::File(f), Seen::Inode(inode)) => match &f.body {
-                Some(body @ Body::Text(_)) if inode.sha256.is_some() && inode.sha256.as_deref() != Some(&body.sha256()) => {
-                    Some(f.path.as_str())
-                }
+                Some(body @ Body::Text(_)) if inode.sha256.is_some() && inode.sha256 != body.sha256() => Some(f.path.as_str()),
                 _ => None,
             },
             _ => None,

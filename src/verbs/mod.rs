@@ -14,6 +14,7 @@ mod planning;
 mod preflight;
 mod render;
 mod reset;
+mod sealed;
 mod shell;
 mod status;
 mod supply;

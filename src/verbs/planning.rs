@@ -3,7 +3,7 @@
 use super::fleet::{self, Fleet};
 use super::plan_file::PlanFile;
 use super::world::World;
-use super::{assumed, look, preflight, tap};
+use super::{assumed, look, preflight, sealed, tap};
 use crate::addons::{self, Survey};
 use crate::cli::{Annotations, Global, Plan as Args};
 use crate::error::{Failure, Result, exit};
@@ -11,8 +11,12 @@ use crate::inventory;
 use crate::os;
 use crate::plan::{self, Observed, Plan};
 use crate::report::{Reporter, github};
+use crate::secrets::Secrets;
 use crate::steps::{self, Ctx, Lane, Mode, Step};
 use crate::want::{Seen, Want};
+
+/// Why nothing is known of the API before it is there.
+pub(super) const NO_API: &str = "there is no API yet: an earlier step makes it";
 
 /// `homectl plan`.
 pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<u8> {
@@ -25,7 +29,11 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<
 }
 
 async fn online(args: &Args, global: &Global, out: &Reporter) -> Result<u8> {
-    let world = World::open(&args.target.inventory, global, out).await?;
+    // A plan that is kept is one to run, which takes the secrets.
+    let world = match &args.out {
+        Some(_) => World::open(&args.target.inventory, global, out).await?,
+        None => World::open_to_look(&args.target.inventory, global, out).await?,
+    };
     let fleet = fleet::open(&world, global, out).await?;
     let plan = make(&world, &fleet, Mode::Present, global, out).await?;
     if let Some(path) = &args.out {
@@ -66,12 +74,16 @@ async fn offline(args: &Args, global: &Global, out: &Reporter) -> Result<u8> {
 
 /// The plan of this world as the machines are now.
 pub(super) async fn make(world: &World, fleet: &Fleet, mode: Mode, global: &Global, out: &Reporter) -> Result<Plan> {
-    let (steps, warnings) = node_steps(world, fleet, mode, out)?;
+    let secrets = match world.secrets() {
+        Ok(secrets) => secrets,
+        Err(why) => return sealed::plan(world, why, fleet, global, out).await,
+    };
+    let (steps, warnings) = node_steps(world, secrets, fleet, mode, out)?;
     let mut observed = look::at_nodes(&steps, &fleet.hosts, out).await?;
     let mut all = steps;
     if mode == Mode::Present && global.limit.is_empty() {
-        let survey = survey(world, fleet, &all, &observed).await?;
-        let api_steps = addons::steps(&world.cluster, &world.secrets, &survey.owned, &|node| fleet.facts.contains_key(node))?;
+        let survey = survey(world, secrets, fleet, &all, &observed).await?;
+        let api_steps = addons::steps(&world.cluster, secrets, &survey.owned, &|node| fleet.facts.contains_key(node))?;
         for step in &api_steps {
             observed.insert(step.id.clone(), step.wants.iter().map(|w| of_object(w, &survey)).collect());
         }
@@ -83,18 +95,20 @@ pub(super) async fn make(world: &World, fleet: &Fleet, mode: Mode, global: &Glob
     Ok(plan)
 }
 
-fn of_object(want: &Want, survey: &Survey) -> Seen {
+/// What the API holds of a want.
+pub(super) fn of_object(want: &Want, survey: &Survey) -> Seen {
     survey.of(&want.addr()).clone()
 }
 
-/// The steps of every node that answered; what stands in the way of any is told for all.
-fn node_steps(world: &World, fleet: &Fleet, mode: Mode, out: &Reporter) -> Result<(Vec<Step>, Vec<String>)> {
+/// The steps of every node that answered, made from `secrets` (placeholders where the world's are shut); what stands in the
+/// way of any is told for all.
+pub(super) fn node_steps(world: &World, secrets: &Secrets, fleet: &Fleet, mode: Mode, out: &Reporter) -> Result<(Vec<Step>, Vec<String>)> {
     let mut warnings = Vec::new();
     if mode == Mode::Present {
         let (failures, found) = preflight::check(&world.cluster, &fleet.facts).sorted();
         Failure::together(failures)?;
         warnings = found;
-        steps::check_etcd(&world.cluster, &fleet.facts, &world.secrets.etcd_ca.cert)?;
+        steps::check_etcd(&world.cluster, &fleet.facts, world.secrets().ok().map(|s| s.etcd_ca.cert.as_str()))?;
     }
     let mut all = Vec::new();
     for node in &world.cluster.nodes {
@@ -106,7 +120,7 @@ fn node_steps(world: &World, fleet: &Fleet, mode: Mode, out: &Reporter) -> Resul
         let os = os::of(facts).ok_or_else(|| {
             Failure::failed(format!("{} is not supported", facts.os_name)).on(&node.name).help(format!("supported: {}", os::SUPPORTED))
         })?;
-        let ctx = Ctx { cluster: &world.cluster, node, facts, all: &fleet.facts, secrets: &world.secrets, os, now: world.now };
+        let ctx = Ctx { cluster: &world.cluster, node, facts, all: &fleet.facts, secrets, os, now: world.now };
         all.extend(steps::node(&ctx)?);
         if mode == Mode::Present {
             warnings.extend(steps::warnings(&ctx));
@@ -116,15 +130,14 @@ fn node_steps(world: &World, fleet: &Fleet, mode: Mode, out: &Reporter) -> Resul
 }
 
 /// What the API holds. Where this run has work to do before the API can answer, that is an observation, not a failure.
-async fn survey(world: &World, fleet: &Fleet, steps: &[Step], observed: &Observed) -> Result<Survey> {
-    let founded = fleet.facts.values().any(|f| f.etcd_data);
-    if !founded {
-        return Ok(Survey::no_api("there is no API yet: an earlier step makes it"));
+async fn survey(world: &World, secrets: &Secrets, fleet: &Fleet, steps: &[Step], observed: &Observed) -> Result<Survey> {
+    if !fleet.is_founded() {
+        return Ok(Survey::no_api(NO_API));
     }
-    let client = tap::client(&world.cluster, &world.secrets, &fleet.hosts)?;
+    let client = tap::client(&world.cluster, secrets, &fleet.hosts)?;
     let api = fleet.api.get_or_init(|| client);
     let seen = match api.ready().await {
-        Ok(_) => match addons::survey(api, &world.cluster, &world.secrets).await {
+        Ok(_) => match addons::survey(api, &world.cluster, secrets).await {
             Ok(survey) => return Ok(survey),
             Err(e) => e.to_string(),
         },

@@ -36,7 +36,7 @@ fn gather(steps: &[Step], files: &mut BTreeMap<PathBuf, String>) {
                 Want::File(file) => {
                     let text = match &file.body {
                         Some(Body::Text(text)) => text.clone(),
-                        Some(Body::Secret(_)) => hidden("secret", file.mode, &file.owner),
+                        Some(Body::Secret(_) | Body::Sealed(_)) => hidden("secret", file.mode, &file.owner),
                         None => continue,
                     };
                     files.insert(place.join(file.path.trim_start_matches('/')), text);

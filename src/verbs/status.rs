@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 
 /// `homectl status`.
 pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Result<u8> {
-    let world = World::open(&args.inventory, global, out).await?;
+    let world = World::open_to_look(&args.inventory, global, out).await?;
     let fleet = fleet::open(&world, global, out).await?;
     let (machines, told) = tokio::join!(machines(&world, &fleet), api(&world, &fleet));
     let mut status = Status { cluster: world.cluster.name.clone(), kubernetes: world.cluster.kubernetes.to_string(), ..Status::default() };
@@ -38,9 +38,10 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
         }
     };
     status.nodes = world.cluster.nodes.iter().map(|n| node(n, &known, &fleet)).collect();
+    let peers = Peers::of(&world, &machines);
     for (name, told) in machines {
         match told {
-            Ok(reply) => read(&world, &name, &reply, &mut status),
+            Ok(reply) => read(world.now, &peers, &name, &reply, &mut status),
             Err(seen) => status.unknown.push((name, seen)),
         }
     }
@@ -57,13 +58,14 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
 
 /// The certificate in the kubeconfig that `homectl kubeconfig` prints.
 fn operator(world: &World) -> Option<CertificateStatus> {
-    let pair = world.secrets.leaf(pki::CLUSTER, pki::name::OPERATOR)?;
+    let pair = world.secrets().ok()?.leaf(pki::CLUSTER, pki::name::OPERATOR)?;
     certificate("operator", "kubeconfig", pair.cert.as_bytes(), world.now)
 }
 
 /// The nodes as the API knows them, and the one serving certificate that lies in it.
 async fn api(world: &World, fleet: &Fleet) -> Result<(Vec<kube::NodeStatus>, Option<CertificateStatus>), String> {
-    let api = tap::client(&world.cluster, &world.secrets, &fleet.hosts).map_err(|e| e.what().to_owned())?;
+    let secrets = world.secrets().map_err(|why| format!("not looked at: {why}"))?;
+    let api = tap::client(&world.cluster, secrets, &fleet.hosts).map_err(|e| e.what().to_owned())?;
     let asked = async {
         api.ready().await?;
         Ok::<_, ApiError>((api.nodes().await?, metrics_server(&api, world).await?))
@@ -110,14 +112,36 @@ fn node(node: &Node, known: &[kube::NodeStatus], fleet: &Fleet) -> NodeStatus {
     }
 }
 
-/// Sorts one machine's reply into the status.
-fn read(world: &World, name: &str, reply: &str, status: &mut Status) {
-    let now = reply.lines().find_map(|l| l.strip_prefix("now ")?.parse::<i64>().ok()).unwrap_or(world.now);
+/// Whose WireGuard key is whose.
+struct Peers {
+    /// Nodes by public key.
+    names: BTreeMap<String, String>,
+    /// What another's is called.
+    other: &'static str,
+}
+
+impl Peers {
+    /// As the secrets have it, or as the machines say where those are shut.
+    fn of(world: &World, machines: &BTreeMap<String, Result<String, String>>) -> Self {
+        let own = |(name, told): (&String, &Result<String, String>)| {
+            let key = told.as_ref().ok()?.lines().find_map(|l| l.strip_prefix("key "))?;
+            Some((key.to_owned(), name.clone()))
+        };
+        match world.secrets() {
+            Ok(secrets) => Self { names: secrets.overlay_keys(), other: "a foreign peer" },
+            Err(_) => Self { names: machines.iter().filter_map(own).collect(), other: "a peer that did not answer, or a foreign one" },
+        }
+    }
+}
+
+/// Sorts one machine's reply into the status. `now` is our clock, for a machine that does not tell its own.
+fn read(now: i64, peers: &Peers, name: &str, reply: &str, status: &mut Status) {
+    let now = reply.lines().find_map(|l| l.strip_prefix("now ")?.parse::<i64>().ok()).unwrap_or(now);
     for line in reply.lines() {
         let Some((kind, rest)) = line.split_once(' ') else { continue };
         match kind {
             "certificate" => status.certificates.extend(file(name, rest, now)),
-            "handshake" => status.links.extend(link(world, name, rest, now)),
+            "handshake" => status.links.extend(link(peers, name, rest, now)),
             "etcd" => match etcd(name, rest) {
                 Some(member) => status.etcd.push(member),
                 None => status.etcd.push(EtcdStatus { member: name.into(), healthy: false, leader: false, learner: false, db_size: 0 }),
@@ -143,9 +167,9 @@ fn certificate(node: &str, path: &str, pem: &[u8], now: i64) -> Option<Certifica
     })
 }
 
-fn link(world: &World, node: &str, rest: &str, now: i64) -> Option<LinkStatus> {
+fn link(peers: &Peers, node: &str, rest: &str, now: i64) -> Option<LinkStatus> {
     let (key, at) = rest.split_once(char::is_whitespace)?;
-    let peer = world.secrets.wireguard.iter().find(|(_, pair)| pair.public == key).map_or("a foreign peer", |(name, _)| name);
+    let peer = peers.names.get(key).map_or(peers.other, String::as_str);
     let at: i64 = at.trim().parse().ok()?;
     let handshake = if at == 0 { None } else { u64::try_from(now - at).ok().or(Some(0)) };
     Some(LinkStatus { node: node.into(), peer: peer.into(), handshake })

@@ -9,6 +9,7 @@ for f in /etc/kubernetes/pki/*.crt /etc/kubernetes/pki/etcd/*.crt /etc/kubernete
     [ -f "$f" ] && certificate "$f"
 done
 printf 'now %s\n' "$(date +%s)"
+wg show wg0 public-key 2>/dev/null | sed 's/^/key /'
 wg show wg0 latest-handshakes 2>/dev/null | sed 's/^/handshake /'
 if [ -x /opt/homectl/bin/etcdctl ] && [ -f /etc/kubernetes/pki/etcd/healthcheck-client.key ]; then
     p=/etc/kubernetes/pki/etcd

@@ -7,7 +7,7 @@ use crate::cluster::{Cluster, Lock};
 use crate::error::{Failure, Result, exit};
 use crate::inventory::{self, Inventory};
 use crate::report::Reporter;
-use crate::secrets::{self, Secrets};
+use crate::secrets::{self, Prepared, Secrets, ToLook};
 use std::path::{Path, PathBuf};
 
 /// The files of one cluster, read and complete.
@@ -15,10 +15,15 @@ pub(super) struct World {
     pub(super) inventory: Inventory,
     pub(super) lock: Lock,
     pub(super) cluster: Cluster,
-    pub(super) secrets: Secrets,
-    pub(super) identity: secrets::IdentityChoice,
+    keys: Keys,
     /// Unix seconds at the start; everything that judges time in this run uses it.
     pub(super) now: i64,
+}
+
+/// The secrets, where somebody here opens them.
+enum Keys {
+    Open(Box<Prepared>),
+    Shut { why: String },
 }
 
 /// Reads the inventory and the manifests that it names, and says its warnings.
@@ -59,24 +64,48 @@ pub(super) async fn lock(inventory: &Inventory, global: &Global, mode: LockMode,
 impl World {
     /// Reads everything and makes what is missing: the lock, the age identity, the secrets.
     pub(super) async fn open(path: &Path, global: &Global, out: &Reporter) -> Result<Self> {
+        Self::read(path, global, out, |file, cluster, now| {
+            secrets::prepare(file, cluster, global.identity.as_deref(), now).map(|prepared| ToLook::Open(Box::new(prepared)))
+        })
+        .await
+    }
+
+    /// The same for verbs that change nothing: they go on without the secrets where no identity opens them.
+    pub(super) async fn open_to_look(path: &Path, global: &Global, out: &Reporter) -> Result<Self> {
+        Self::read(path, global, out, |file, cluster, now| secrets::prepare_to_look(file, cluster, global.identity.as_deref(), now)).await
+    }
+
+    async fn read(
+        path: &Path,
+        global: &Global,
+        out: &Reporter,
+        prepare: impl FnOnce(&Path, &Cluster, i64) -> Result<ToLook>,
+    ) -> Result<Self> {
         let inventory = read(path, out)?;
         let lock = lock(&inventory, global, LockMode::Complete, out).await?;
         let cluster = inventory.resolve(&lock)?;
         let now = jiff::Timestamp::now().as_second();
-        let prepared = secrets::prepare(&secrets_path(&inventory), &cluster, global.identity.as_deref(), now)?;
-        if prepared.identity.created {
-            out.talk(&format!(
-                "Made an age identity: {}. It opens this cluster's secrets; keep a copy where the laptop's loss does not reach.",
-                prepared.identity.path.display()
-            ));
+        let keys = match prepare(&secrets_path(&inventory), &cluster, now)? {
+            ToLook::Open(prepared) => {
+                tell(&prepared, &inventory, out);
+                Keys::Open(prepared)
+            }
+            ToLook::Shut(why) => Keys::Shut { why },
+        };
+        Ok(Self { inventory, lock, cluster, keys, now })
+    }
+
+    /// The secrets, or why they are shut.
+    pub(super) fn secrets(&self) -> Result<&Secrets, &str> {
+        match &self.keys {
+            Keys::Open(prepared) => Ok(&prepared.secrets),
+            Keys::Shut { why } => Err(why),
         }
-        if prepared.made {
-            out.talk(&format!("Made the cluster's secrets: {} (encrypted; commit it).", secrets_path(&inventory).display()));
-        }
-        for line in prepared.changes.iter().chain(&prepared.warnings) {
-            out.talk(line);
-        }
-        Ok(Self { inventory, lock, cluster, secrets: prepared.secrets, identity: prepared.identity, now })
+    }
+
+    /// The secrets, for verbs that do not begin without.
+    pub(super) fn opened(&self) -> Result<&Secrets> {
+        self.secrets().map_err(|why| Failure::bug("a verb needs secrets that it did not open").seen(why))
     }
 
     /// The `known_hosts` file beside the inventory.
@@ -90,11 +119,29 @@ impl World {
             self.lock.etcd_cluster_id = id.map(str::to_owned);
             self.lock.save(&Lock::path(&self.inventory.path))?;
         }
-        if self.secrets.etcd_cluster_id.as_deref() != id {
-            self.secrets.etcd_cluster_id = id.map(str::to_owned);
-            secrets::save(&secrets_path(&self.inventory), &self.secrets, &self.identity.identity, &[])?;
+        if let Keys::Open(prepared) = &mut self.keys
+            && prepared.secrets.etcd_cluster_id.as_deref() != id
+        {
+            prepared.secrets.etcd_cluster_id = id.map(str::to_owned);
+            secrets::save(&secrets_path(&self.inventory), &prepared.secrets, &prepared.identity.identity, &[])?;
         }
         Ok(())
+    }
+}
+
+/// Says what was made for the operator to know.
+fn tell(prepared: &Prepared, inventory: &Inventory, out: &Reporter) {
+    if prepared.identity.created {
+        out.talk(&format!(
+            "Made an age identity: {}. It opens this cluster's secrets; keep a copy where the laptop's loss does not reach.",
+            prepared.identity.path.display()
+        ));
+    }
+    if prepared.made {
+        out.talk(&format!("Made the cluster's secrets: {} (encrypted; commit it).", secrets_path(inventory).display()));
+    }
+    for line in prepared.changes.iter().chain(&prepared.warnings) {
+        out.talk(line);
     }
 }
 

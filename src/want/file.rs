@@ -1,8 +1,10 @@
 //! A regular file: content, mode and owner. Lands whole (temporary in the same directory, mode and owner first,
 //! fsync, rename, fsync of the directory), never through a link.
 
+use super::sealed::{Judged, NEVER, Sealed};
 use super::seen::{Inode, InodeKind};
-use super::{Act, Change, Notify, Run, Seen, Verdict, Want, quote};
+use super::{Act, Change, NOT_COMPARED, Notify, Run, Seen, Verdict, Want, quote};
+use crate::pki::Ca;
 use crate::secrets::SecretText;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -17,22 +19,18 @@ pub enum Body {
     Text(String),
     /// Never shown; compared by digest.
     Secret(SecretText),
+    /// Made from secrets that are not at hand.
+    Sealed(Sealed),
 }
 
 impl Body {
-    /// Lower-case hex sha256.
+    /// Lower-case hex sha256, where it is known.
     #[must_use]
-    pub fn sha256(&self) -> String {
+    pub fn sha256(&self) -> Option<String> {
         match self {
-            Self::Text(t) => data_encoding::HEXLOWER.encode(&Sha256::digest(t.as_bytes())),
-            Self::Secret(s) => s.sha256(),
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Text(t) => t.as_bytes(),
-            Self::Secret(s) => s.expose().as_bytes(),
+            Self::Text(t) => Some(sha256(t)),
+            Self::Secret(s) => Some(s.sha256()),
+            Self::Sealed(_) => None,
         }
     }
 }
@@ -50,6 +48,8 @@ pub struct File {
     pub notify: Vec<Notify>,
     /// Written only when there is none; what is there stays as it is.
     pub seed: bool,
+    /// The authority whose certificate it is.
+    pub certifies: Option<Ca>,
 }
 
 impl File {
@@ -66,7 +66,7 @@ impl File {
     }
 
     fn with(path: String, mode: u32, body: Body) -> Self {
-        Self { path, mode, owner: "root:root".into(), body: Some(body), notify: Vec::new(), seed: false }
+        Self { path, mode, owner: "root:root".into(), body: Some(body), notify: Vec::new(), seed: false, certifies: None }
     }
 
     /// With other permission bits.
@@ -104,6 +104,13 @@ impl File {
         self
     }
 
+    /// The certificate of this authority.
+    #[must_use]
+    pub fn certifies(mut self, ca: Ca) -> Self {
+        self.certifies = Some(ca);
+        self
+    }
+
     pub(super) fn addr(&self) -> String {
         format!("file:{}", self.path)
     }
@@ -115,11 +122,13 @@ impl File {
     pub(super) fn diff(&self, seen: &Seen) -> Verdict {
         let Some(body) = &self.body else { return gone(&self.path, seen, "rm -f --") };
         match seen {
+            Seen::Same if matches!(body, Body::Sealed(_)) => Verdict::Settled(format!("same mode and owner; {NOT_COMPARED}")),
             Seen::Same => Verdict::Settled("same digest".into()),
             Seen::Absent => {
                 let lines = match body {
                     Body::Text(t) => unified("", t),
-                    Body::Secret(_) => vec![secret_line(None, body)],
+                    Body::Secret(s) => vec![secret_line(None, s)],
+                    Body::Sealed(sealed) => sealed.lines(),
                 };
                 Verdict::Change(self.change(body, Act::Create, "missing".into(), lines))
             }
@@ -143,23 +152,30 @@ impl File {
             };
         }
         let mut why = ownership(inode, self.mode, &self.owner);
-        let mut lines = Vec::new();
-        let same = self.seed || inode.sha256.as_deref() == Some(&body.sha256());
-        if !same {
-            why.push("content differs".into());
-            lines = match (body, &inode.text) {
-                (Body::Text(new), Some(old)) => unified(old, new),
-                _ => vec![secret_line(inode.sha256.as_deref(), body)],
-            };
+        match self.content(body, inode) {
+            Ok(said) if why.is_empty() => Verdict::Settled(said),
+            Ok(_) => {
+                let script = set_ownership(&self.path, self.mode, &self.owner);
+                Verdict::Change(Change::script(Act::Update, why.join(", "), script).unheard())
+            }
+            Err((differs, lines)) => {
+                why.push(differs);
+                Verdict::Change(self.change(body, Act::Update, why.join(", "), lines))
+            }
         }
-        if why.is_empty() {
-            return Verdict::Settled(if self.seed { "present".into() } else { "same content, mode and owner".into() });
+    }
+
+    /// Whether what is in it is as wanted.
+    fn content(&self, body: &Body, inode: &Inode) -> Judged {
+        let differs = |lines| Err(("content differs".to_owned(), lines));
+        match (body, &inode.text) {
+            _ if self.seed => Ok("present".into()),
+            (Body::Sealed(sealed), text) => sealed.judge(text.as_deref().unwrap_or_default()),
+            _ if inode.sha256 == body.sha256() => Ok("same content, mode and owner".into()),
+            (Body::Text(new), Some(old)) => differs(unified(old, new)),
+            (Body::Text(new), None) => differs(vec![secret_line(inode.sha256.as_deref(), &SecretText::new(new.clone()))]),
+            (Body::Secret(new), _) => differs(vec![secret_line(inode.sha256.as_deref(), new)]),
         }
-        let why = why.join(", ");
-        if same {
-            return Verdict::Change(Change::script(Act::Update, why, set_ownership(&self.path, self.mode, &self.owner)).unheard());
-        }
-        Verdict::Change(self.change(body, Act::Update, why, lines))
     }
 
     /// The name of the unit, where this is a unit's file.
@@ -173,7 +189,12 @@ impl File {
     }
 
     fn change(&self, body: &Body, act: Act, why: String, lines: Vec<String>) -> Change {
-        let mut script = write_script(&self.path, self.mode, &self.owner, body.bytes());
+        let bytes = match body {
+            Body::Text(text) => text.as_bytes(),
+            Body::Secret(secret) => secret.expose().as_bytes(),
+            Body::Sealed(_) => return Change::script(act, why, NEVER).lines(lines),
+        };
+        let mut script = write_script(&self.path, self.mode, &self.owner, bytes);
         // Who is told of it has systemd read it; of others' files nobody else would.
         if let Some(unit) = self.unit().filter(|_| self.notify.is_empty()) {
             let _ = writeln!(script, "unit_fresh {}", quote(unit));
@@ -234,12 +255,17 @@ pub(super) fn unified(old: &str, new: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-fn secret_line(old: Option<&str>, body: &Body) -> String {
+/// Lower-case hex.
+pub(super) fn sha256(text: &str) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
+}
+
+fn secret_line(old: Option<&str>, new: &SecretText) -> String {
     let mut line = String::from("secret content");
     if let Some(old) = old {
         let _ = write!(line, ", sha256 {}…", old.get(..12).unwrap_or(old));
     }
-    let _ = write!(line, " → sha256 {}…", &body.sha256()[..12]);
+    let _ = write!(line, " → sha256 {}…", &new.sha256()[..12]);
     line
 }
 
@@ -252,7 +278,7 @@ mod tests {
             kind: InodeKind::File,
             mode,
             owner: owner.into(),
-            sha256: Some(Body::Text(text.into()).sha256()),
+            sha256: Body::Text(text.into()).sha256(),
             text: Some(text.into()),
         })
     }

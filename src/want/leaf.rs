@@ -1,10 +1,11 @@
 //! A leaf certificate on a node, judged by meaning (issuer, names, usage, days left), not by bytes: the node renews
 //! its own. The key beside it is a secret `File`; renewal keeps the key.
 
-use super::file::{Body, describe, gone, ownership, set_ownership, write_script};
-use super::seen::InodeKind;
+use super::file::{describe, gone, ownership, set_ownership, sha256, write_script};
+use super::sealed::{NEVER, NOT_COMPARED};
+use super::seen::{Inode, InodeKind};
 use super::{Act, Change, Notify, Seen, Verdict, Want};
-use crate::pki::{LeafSpec, judge, same_key};
+use crate::pki::{LeafSpec, is_certificate, judge, judge_alone, same_key};
 use crate::secrets::SecretText;
 
 /// What the certificate is wrapped in.
@@ -14,6 +15,15 @@ pub enum LeafForm {
     Pem,
     /// A kubeconfig with `client-certificate-data` on a line of its own.
     Kubeconfig,
+}
+
+/// What a leaf is judged by, besides what it must say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Measure {
+    /// PEM of the CA that must have signed it, and the whole file as made on the operator's side.
+    Ours { ca: String, file: SecretText },
+    /// The CA that lies on the machine: the secrets are not at hand.
+    Machine,
 }
 
 /// A leaf certificate.
@@ -27,10 +37,10 @@ pub struct Leaf {
     pub owner: String,
     /// What it must say.
     pub spec: LeafSpec,
-    /// PEM of the CA that must have signed it.
-    pub ca: String,
-    /// The whole file as made on the operator's side; `None`: wanted gone.
-    pub body: Option<SecretText>,
+    /// Where the certificate of its CA lies on the machine.
+    pub ca_path: String,
+    /// `None`: wanted gone.
+    pub measure: Option<Measure>,
     /// Unix seconds at planning.
     pub now: i64,
     pub notify: Vec<Notify>,
@@ -49,11 +59,20 @@ impl Leaf {
     }
 
     pub(super) fn absent(&self) -> Want {
-        Want::Leaf(Self { body: None, notify: Vec::new(), ..self.clone() })
+        Want::Leaf(Self { measure: None, notify: Vec::new(), ..self.clone() })
+    }
+
+    /// The whole file as made on the operator's side, where that is known.
+    #[must_use]
+    pub fn file(&self) -> Option<&SecretText> {
+        match &self.measure {
+            Some(Measure::Ours { file, .. }) => Some(file),
+            Some(Measure::Machine) | None => None,
+        }
     }
 
     pub(super) fn diff(&self, seen: &Seen) -> Verdict {
-        let Some(body) = &self.body else { return gone(&self.path, seen, "rm -f --") };
+        let Some(measure) = &self.measure else { return gone(&self.path, seen, "rm -f --") };
         let (act, why) = match seen {
             Seen::Absent => (Act::Create, vec!["missing".to_owned()]),
             Seen::Leaf { inode, .. } if inode.kind != InodeKind::File => {
@@ -62,31 +81,56 @@ impl Leaf {
                     help: "move it away by hand if it is not needed".into(),
                 };
             }
-            Seen::Leaf { inode, pem } => {
-                let mode = ownership(inode, self.mode, &self.owner);
-                let mut why = mode.clone();
-                if self.form == LeafForm::Kubeconfig && inode.sha256.as_ref().is_some_and(|sum| *sum != rest_sum(body.expose())) {
-                    why.push("other lines than the certificate differ".to_owned());
-                }
-                // The key beside it is (or will be) ours: a certificate of another would not fit it.
-                let same = certificate_of(&self.form, body.expose()).is_some_and(|ours| same_key(&ours, pem));
-                match judge(&self.spec, &self.ca, pem, self.now) {
-                    Ok(_) if !same => why.push("of another key".to_owned()),
+            Seen::Leaf { inode, pem, ca } => {
+                let mut why = ownership(inode, self.mode, &self.owner);
+                let judged = match measure {
+                    Measure::Ours { ca, file } => self.held_against(ca, file.expose(), inode, pem),
+                    Measure::Machine => self.alone(ca.as_deref(), pem),
+                };
+                match judged {
                     Ok(said) if why.is_empty() => return Verdict::Settled(said),
                     // The node may have renewed it: what it says stays.
-                    Ok(_) if why == mode => {
+                    Ok(_) => {
                         let script = set_ownership(&self.path, self.mode, &self.owner);
                         return Verdict::Change(Change::script(Act::Update, why.join(", "), script).unheard());
                     }
-                    Ok(_) => {}
-                    Err(reason) => why.push(reason),
+                    Err(reasons) => why.extend(reasons),
                 }
                 (Act::Update, why)
             }
             other => return Verdict::unseen(format!("unexpected observation {other:?}")),
         };
-        let script = write_script(&self.path, self.mode, &self.owner, body.expose().as_bytes());
+        let script = match measure {
+            Measure::Ours { file, .. } => write_script(&self.path, self.mode, &self.owner, file.expose().as_bytes()),
+            Measure::Machine => NEVER.to_owned(),
+        };
         Verdict::Change(Change::script(act, why.join(", "), script).lines(vec![self.spec.describe()]))
+    }
+
+    /// Why it is settled, or all that is wrong with it.
+    fn held_against(&self, ca: &str, file: &str, inode: &Inode, pem: &str) -> Result<String, Vec<String>> {
+        let mut wrong = Vec::new();
+        if self.form == LeafForm::Kubeconfig && inode.sha256.as_ref().is_some_and(|sum| *sum != rest_sum(file)) {
+            wrong.push("other lines than the certificate differ".to_owned());
+        }
+        // The key beside it is (or will be) ours: a certificate of another would not fit it.
+        let same = certificate_of(&self.form, file).is_some_and(|ours| same_key(&ours, pem));
+        match judge(&self.spec, ca, pem, self.now) {
+            Ok(_) if !same => wrong.push("of another key".to_owned()),
+            Ok(said) if wrong.is_empty() => return Ok(said),
+            Ok(_) => {}
+            Err(reason) => wrong.push(reason),
+        }
+        Err(wrong)
+    }
+
+    /// The same without anything of ours: by what it says, and by the CA on the machine, where that is one.
+    fn alone(&self, ca: Option<&str>, pem: &str) -> Result<String, Vec<String>> {
+        let judged = match ca.filter(|ca| is_certificate(ca)) {
+            Some(ca) => judge(&self.spec, ca, pem, self.now).map(|said| format!("{said}, signed by the {} on the machine", self.spec.ca)),
+            None => judge_alone(&self.spec, pem, self.now),
+        };
+        judged.map(|said| format!("{said}; {NOT_COMPARED}")).map_err(|why| vec![why])
     }
 }
 
@@ -96,7 +140,7 @@ const CERTIFICATE_DATA: &str = "client-certificate-data:";
 /// sha256 of a kubeconfig without its certificate line, as the look computes it.
 fn rest_sum(text: &str) -> String {
     let rest: String = text.lines().filter(|l| !l.trim_start_matches(' ').starts_with(CERTIFICATE_DATA)).flat_map(|l| [l, "\n"]).collect();
-    Body::Text(rest).sha256()
+    sha256(&rest)
 }
 
 /// The certificate's PEM in a file of this form.
@@ -115,7 +159,6 @@ mod tests {
     use super::*;
     use crate::pki::fixture::NOW;
     use crate::pki::{Authority, Ca, Pair, Usage, issue, make_authority, reissue};
-    use crate::want::seen::Inode;
 
     fn spec() -> LeafSpec {
         let (common_name, organizations, dns, ips) = ("system:x".into(), Vec::new(), Vec::new(), Vec::new());
@@ -129,8 +172,8 @@ mod tests {
             mode: 0o644,
             owner: "root:root".into(),
             spec: spec(),
-            ca: ca.cert.clone(),
-            body: Some(SecretText::new(ours.cert.clone())),
+            ca_path: "/etc/kubernetes/pki/ca.crt".into(),
+            measure: Some(Measure::Ours { ca: ca.cert.clone(), file: SecretText::new(ours.cert.clone()) }),
             now: NOW,
             notify: Vec::new(),
         }
@@ -144,7 +187,7 @@ mod tests {
         let other = issue(&ca, &spec(), NOW).unwrap();
         let seen = |pem: &Pair| {
             let inode = Inode { kind: InodeKind::File, mode: 0o644, owner: "root:root".into(), sha256: None, text: None };
-            want(&ca, &ours).diff(&Seen::Leaf { inode, pem: pem.cert.clone() })
+            want(&ca, &ours).diff(&Seen::Leaf { inode, pem: pem.cert.clone(), ca: None })
         };
         assert!(matches!(seen(&ours), Verdict::Settled(_)));
         assert!(matches!(seen(&renewed), Verdict::Settled(_)));
@@ -158,7 +201,7 @@ mod tests {
         let ours = issue(&ca, &spec(), NOW).unwrap();
         let renewed = reissue(&ca, &spec(), &ours.key, NOW - 60).unwrap();
         let inode = Inode { kind: InodeKind::File, mode: 0o600, owner: "root:root".into(), sha256: None, text: None };
-        let Verdict::Change(change) = want(&ca, &ours).diff(&Seen::Leaf { inode, pem: renewed.cert }) else { panic!("a change") };
+        let Verdict::Change(change) = want(&ca, &ours).diff(&Seen::Leaf { inode, pem: renewed.cert, ca: None }) else { panic!("a change") };
         assert_eq!((change.why.as_str(), change.heard), ("mode 0600, wanted 0644", false));
         let crate::want::Run::Script(script) = change.run else { panic!("a script") };
         assert!(!script.as_str().contains("put "), "{}", script.as_str());

@@ -72,10 +72,12 @@ pub enum Seen {
     /// The look worked and there is nothing.
     Absent,
     Inode(Inode),
-    /// A leaf certificate: its entry, the PEM of the certificate in it, and the entry's sha256 without the certificate.
+    /// A leaf certificate: its entry (with the sha256 of what is not the certificate), the PEM of the certificate in it, and
+    /// that of the CA on the machine, where that was asked for and is there.
     Leaf {
         inode: Inode,
         pem: String,
+        ca: Option<String>,
     },
     /// A program's folder in the store; `Err` says what is off.
     Program(Result<(), String>),

@@ -68,6 +68,15 @@ impl Homectl {
         Ok((first, second))
     }
 
+    /// A verb on this folder's inventory, as somebody runs it who has no age identity: with another home.
+    pub(crate) fn run_elsewhere(&self, verb: &str, flags: &[&str], stdin: &[u8]) -> Result<Ran> {
+        let home = self.dir.join("elsewhere");
+        std::fs::create_dir_all(&home).map_err(|error| format!("{}: {error}", home.display()))?;
+        let ran = run(self.command(verb, &self.inventory(), flags).env("HOME", home), stdin, DEADLINE)?;
+        self.keep(verb, &ran)?;
+        Ok(ran)
+    }
+
     /// A verb that needs no inventory.
     pub(crate) fn bare(&self, verb: &str, flags: &[&str]) -> Result<Ran> {
         let mut command = self.command(verb, Path::new("--no-color"), flags);

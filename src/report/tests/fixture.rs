@@ -23,7 +23,7 @@ pub(super) fn step(id: StepId, title: &str, items: Vec<Item>) -> PlannedStep {
 }
 
 pub(super) fn plan(steps: Vec<PlannedStep>) -> Plan {
-    Plan { cluster: "home".into(), mode: Mode::Present, steps, offline: Vec::new(), warnings: Vec::new() }
+    Plan { cluster: "home".into(), mode: Mode::Present, steps, offline: Vec::new(), warnings: Vec::new(), not_compared: None }
 }
 
 pub(super) fn settled(addr: &str, why: &str) -> Item {

@@ -34,12 +34,12 @@ impl Reading {
 }
 
 /// Looks closer at every machine in `hosts`: a few kilobytes are written and removed on control planes, and datagrams go
-/// between all of them. `keys` are the nodes' names by their WireGuard's public key.
+/// between all of them. `keys` are the nodes' names by their WireGuard's public key; without them the machines' own word is taken.
 pub(in crate::verbs) async fn look(
     cluster: &Cluster,
     facts: &BTreeMap<String, Facts>,
     hosts: &BTreeMap<String, Connection>,
-    keys: &BTreeMap<String, String>,
+    keys: Option<BTreeMap<String, String>>,
 ) -> Closer {
     let nodes: Vec<&Node> = cluster.nodes.iter().filter(|n| hosts.contains_key(&n.name)).collect();
     let nonce = HEXLOWER.encode(&rand::random::<[u8; 8]>());
@@ -67,7 +67,9 @@ pub(in crate::verbs) async fn look(
         }
     }
     fleet::cards(cluster, facts, &closer.readings, &mut closer.findings);
-    closer.links = reach::judge(cluster, &closer.readings, &ours, keys, &mut closer.findings);
+    let own = |(node, reading): (&String, &Reading)| Some((reading.key.clone()?, node.clone()));
+    let keys = keys.unwrap_or_else(|| closer.readings.iter().filter_map(own).collect());
+    closer.links = reach::judge(cluster, &closer.readings, &ours, &keys, &mut closer.findings);
     closer
 }
 

@@ -27,6 +27,7 @@ for n in $names; do
     (if timeout 8 getent ahosts "$n" >/dev/null 2>&1; then say "dns.$n" yes; else say "dns.$n" no; fi) &
 done
 now=$(date +%s)
+[ -d /sys/class/net/wg0 ] && say key "$(wg show wg0 public-key 2>/dev/null)"
 [ -d /sys/class/net/wg0 ] && wg show wg0 latest-handshakes 2>/dev/null | while read -r key at; do
     if [ "$at" = 0 ]; then say handshake "$key never"; else say handshake "$key $((now - at))"; fi
 done

@@ -17,6 +17,8 @@ pub(in crate::verbs) struct Reading {
     pub(super) synchronised: Option<bool>,
     /// Names that were looked up.
     pub(super) names: BTreeMap<String, bool>,
+    /// The overlay's own public key.
+    pub(super) key: Option<String>,
     /// Seconds since the last handshake by the peer's public key; an inner `None`: never.
     pub(super) handshakes: BTreeMap<String, Option<u64>>,
     /// How fast small writes reach the disk, where that was measured.
@@ -65,6 +67,7 @@ pub(super) fn parse(reply: &str) -> Result<Reading, String> {
             "udp" => reading.udp.extend(u16::from_str_radix(value, 16)),
             "synchronised" => reading.synchronised = (!value.is_empty()).then_some(value == "yes"),
             "dns" => drop(reading.names.insert(name.to_owned(), value == "yes")),
+            "key" => reading.key = (!value.is_empty()).then(|| value.to_owned()),
             "handshake" => reading.handshakes.extend(value.split_once(' ').map(|(peer, age)| (peer.to_owned(), age.parse().ok()))),
             "fsync" => reading.fsync = fsync(value),
             "reach" if value == "done" => reading.reach = Some(reach.clone()),

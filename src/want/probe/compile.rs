@@ -2,7 +2,7 @@
 
 use super::super::{Leaf, LeafForm, Unit, Want, quote};
 use super::pack::packed;
-use super::{expect, hashed, inode_path, present};
+use super::{expect, hashed, inode_path, present, read};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -16,6 +16,7 @@ const OPEN: &str = include_str!("open.sh");
 pub fn compile(wants: &[Want]) -> String {
     let mut s = String::from(PRELUDE);
     inodes(&mut s, wants);
+    texts(&mut s, wants);
     section(&mut s, "leaves", wants, |i, w| {
         let Want::Leaf(l) = w else { return None };
         Some(leaf_line(i, l))
@@ -91,6 +92,15 @@ fn inode_section(s: &mut String, name: &str, wants: &[&Want], digest: &str) {
     let _ = writeln!(s, "echo @{name}\nset -- {}\nhash='{}'\ninodes {digest} \"$@\"", paths.join(" "), sums.join(" "));
 }
 
+/// What has to be read where the secrets are not at hand.
+fn texts(s: &mut String, wants: &[Want]) {
+    let paths: BTreeSet<&str> = wants.iter().filter_map(|w| read(w)).collect();
+    if !paths.is_empty() {
+        let paths: Vec<String> = paths.into_iter().map(quote).collect();
+        let _ = writeln!(s, "echo @texts\nfor p in {}; do text \"$p\"; done", paths.join(" "));
+    }
+}
+
 /// One line of the script for what a unit reads when it starts (or reloads); nothing where it reads nothing.
 fn newest(i: usize, unit: &Unit, reload: bool, when: &str) -> String {
     let paths: Vec<String> = unit.reads.iter().filter(|(_, r)| *r == reload).map(|(p, _)| quote(p)).collect();
@@ -98,7 +108,7 @@ fn newest(i: usize, unit: &Unit, reload: bool, when: &str) -> String {
 }
 
 fn leaf_line(i: usize, l: &Leaf) -> String {
-    let whole = l.body.as_ref().map_or_else(|| "none".into(), |b| expect::body_sum(b.expose()));
+    let whole = l.file().map_or_else(|| "none".into(), crate::secrets::SecretText::sha256);
     let form = match l.form {
         LeafForm::Pem => "pem",
         LeafForm::Kubeconfig => "kubeconfig",

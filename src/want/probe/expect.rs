@@ -1,6 +1,6 @@
 //! What the file-system section of a settled host prints, so that one digest stands for all of it.
 
-use super::super::{Want, file::Body};
+use super::super::Want;
 use super::hashed;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ pub(super) fn digest(wants: &[&Want]) -> String {
         text.push('\n');
     }
     let sums: Vec<String> =
-        wants.iter().filter_map(|w| hashed(w)).filter_map(|f| Some(format!("{}  {}", f.body.as_ref()?.sha256(), f.path))).collect();
+        wants.iter().filter_map(|w| hashed(w)).filter_map(|f| Some(format!("{}  {}", f.body.as_ref()?.sha256()?, f.path))).collect();
     let _ = writeln!(text, "{}", sums.join("\n"));
     data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
 }
@@ -26,9 +26,4 @@ fn stat_line(want: &Want) -> Option<String> {
         Want::Link(l) => format!("{0}|a1ff|root:root|{0} -> {1}", l.path, l.target.as_ref()?),
         _ => return None,
     })
-}
-
-/// The sha256 of a file's body, for leaves.
-pub(super) fn body_sum(text: &str) -> String {
-    Body::Text(text.to_owned()).sha256()
 }

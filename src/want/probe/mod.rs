@@ -9,4 +9,4 @@ mod subject;
 pub use compile::{compile, open};
 pub use parse::{obstacles, opened, parse};
 
-use subject::{hashed, inode_path, present};
+use subject::{hashed, inode_path, present, read};

@@ -2,9 +2,9 @@
 
 use super::super::leaf::certificate_of;
 use super::super::seen::{GuardSeen, Inode, InodeKind, Seen, UnitSeen};
-use super::super::{Leaf, Obstacle, Unit, Want};
+use super::super::{File, Leaf, Obstacle, Unit, Want};
 use super::pack::unpacked;
-use super::{hashed, inode_path, present};
+use super::{hashed, inode_path, present, read};
 use std::collections::BTreeMap;
 
 /// Parses the reply of [`super::compile()`] for the same `wants`, in their order.
@@ -25,11 +25,13 @@ pub fn parse(wants: &[Want], reply: &str) -> Vec<Seen> {
     let numbered: BTreeMap<usize, &str> =
         ["leaves", "programs", "accounts", "sysctls", "modules"].iter().flat_map(|s| lines(s)).filter_map(|l| numbered(l)).collect();
     let guards = guards(lines("guards"));
+    let texts = texts(lines("texts"));
     let units = unit_blocks(lines("units"));
     wants
         .iter()
         .enumerate()
         .map(|(i, want)| match want {
+            Want::File(file) if read(want).is_some() => with_text(file, here.seen(want), &texts),
             Want::Dir(_) | Want::File(_) | Want::Link(_) if present(want) => here.seen(want),
             Want::Dir(_) | Want::File(_) | Want::Link(_) => gone.seen(want),
             Want::Guard(_) => guards.get(&i).map_or_else(missing, |g| Seen::Guard(g.clone())),
@@ -39,7 +41,7 @@ pub fn parse(wants: &[Want], reply: &str) -> Vec<Seen> {
             }
             Want::Packages(_) => packages(lines("packages")),
             Want::Object(_) => Seen::Unknown("objects are looked at through the API".into()),
-            Want::Leaf(leaf) => numbered.get(&i).map_or_else(missing, |l| leaf_seen(leaf, l)),
+            Want::Leaf(leaf) => numbered.get(&i).map_or_else(missing, |l| leaf_seen(leaf, l, texts.get(&leaf.ca_path))),
             Want::Account(_) | Want::Module(_) | Want::Program(_) | Want::Sysctl(_) => {
                 numbered.get(&i).map_or_else(missing, |l| simple(want, l))
             }
@@ -50,15 +52,17 @@ pub fn parse(wants: &[Want], reply: &str) -> Vec<Seen> {
 /// Parses the reply of [`super::open`]: text by path. Files that are not UTF-8 or too large are left out.
 #[must_use]
 pub fn opened(reply: &str) -> BTreeMap<String, String> {
-    reply
-        .lines()
-        .filter(|l| l.starts_with('/'))
-        .filter_map(|l| l.split_once(' '))
-        .filter_map(|(path, data)| {
-            let bytes = data_encoding::BASE64.decode(data.trim().as_bytes()).ok()?;
-            Some((path.to_owned(), String::from_utf8(bytes).ok()?))
-        })
-        .collect()
+    texts(&reply.lines().filter(|l| l.starts_with('/')).collect::<Vec<_>>())
+}
+
+/// `PATH BASE64` a line.
+fn texts(lines: &[&str]) -> BTreeMap<String, String> {
+    let text = |line: &&str| {
+        let (path, data) = line.split_once(' ')?;
+        let bytes = data_encoding::BASE64.decode(data.trim().as_bytes()).ok()?;
+        Some((path.to_owned(), String::from_utf8(bytes).ok()?))
+    };
+    lines.iter().filter_map(text).collect()
 }
 
 /// What the reply of [`super::open`] says of places that do not let themselves be written, by place.
@@ -189,7 +193,20 @@ impl<'a> Inodes<'a> {
     }
 }
 
-fn leaf_seen(leaf: &Leaf, line: &str) -> Seen {
+/// What was seen of a file, and the text in it; what should have been read and was not is unknown.
+fn with_text(file: &File, seen: Seen, texts: &BTreeMap<String, String>) -> Seen {
+    let inode = match seen {
+        Seen::Same => Inode { kind: InodeKind::File, mode: file.mode, owner: file.owner.clone(), sha256: None, text: None },
+        Seen::Inode(inode) if inode.kind == InodeKind::File => inode,
+        other => return other,
+    };
+    match texts.get(&file.path) {
+        Some(text) => Seen::Inode(Inode { text: Some(text.clone()), ..inode }),
+        None => Seen::Unknown(format!("cannot read {}, or it is no text", file.path)),
+    }
+}
+
+fn leaf_seen(leaf: &Leaf, line: &str, ca: Option<&String>) -> Seen {
     if line == "absent" {
         return Seen::Absent;
     }
@@ -206,14 +223,13 @@ fn leaf_seen(leaf: &Leaf, line: &str) -> Seen {
         0o120_000 => InodeKind::Link(String::new()),
         _ => InodeKind::Other,
     };
-    let body = leaf.body.as_ref().map(crate::secrets::SecretText::expose);
     let (pem, rest) = if *data == "=" {
-        (body.and_then(|b| certificate_of(&leaf.form, b)).unwrap_or_default(), None)
+        (leaf.file().and_then(|file| certificate_of(&leaf.form, file.expose())).unwrap_or_default(), None)
     } else {
         let Some(pem) = pem(data) else { return Seen::Unknown(format!("unreadable answer {line:?}")) };
         (pem, Some((*rest).to_owned()).filter(|r| r.len() == 64))
     };
-    Seen::Leaf { inode: Inode { kind, mode: raw & 0o7777, owner: owner.to_owned(), sha256: rest, text: None }, pem }
+    Seen::Leaf { inode: Inode { kind, mode: raw & 0o7777, owner: owner.to_owned(), sha256: rest, text: None }, pem, ca: ca.cloned() }
 }
 
 /// The PEM of which the look told the letters; `-` where there was none.

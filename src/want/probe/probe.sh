@@ -14,6 +14,9 @@ inodes() {
         printf '%s\n#\n%s\n' "$a" "$b"
     fi
 }
+text() { # a file that is larger is none of ours
+    [ ! -f "$1" ] || [ -L "$1" ] || printf '%s %s\n' "$1" "$(head -c 262144 "$1" | base64 -w0)"
+}
 certificate() { # FORM FILE: the letters between the first BEGIN and END; a file that is no certificate may be large
     case $1 in
         pem) head -c 65536 "$2" ;;

@@ -1,6 +1,6 @@
 //! What of a want a look has to see.
 
-use crate::want::{File, UnitState, Want};
+use crate::want::{Body, File, Leaf, Measure, UnitState, Want};
 
 /// What the file-system section looks at, or `None` for other kinds.
 pub(super) fn inode_path(want: &Want) -> Option<&str> {
@@ -15,7 +15,17 @@ pub(super) fn inode_path(want: &Want) -> Option<&str> {
 /// Whether the content of this want is hashed on the node.
 pub(super) fn hashed(want: &Want) -> Option<&File> {
     match want {
-        Want::File(f) if !f.seed && f.body.is_some() => Some(f),
+        Want::File(f) if !f.seed && matches!(f.body, Some(Body::Text(_) | Body::Secret(_))) => Some(f),
+        _ => None,
+    }
+}
+
+/// What is read as text, since its digest is not known: a file of which some is known without the secrets, or the CA that a
+/// certificate is held against.
+pub(super) fn read(want: &Want) -> Option<&str> {
+    match want {
+        Want::File(File { path, seed: false, body: Some(Body::Sealed(sealed)), .. }) if sealed.is_read() => Some(path),
+        Want::Leaf(Leaf { ca_path, measure: Some(Measure::Machine), .. }) => Some(ca_path),
         _ => None,
     }
 }
@@ -26,7 +36,7 @@ pub(super) fn present(want: &Want) -> bool {
         Want::Dir(w) => w.present,
         Want::File(w) => w.body.is_some(),
         Want::Link(w) => w.target.is_some(),
-        Want::Leaf(w) => w.body.is_some(),
+        Want::Leaf(w) => w.measure.is_some(),
         Want::Account(w) => w.present,
         Want::Unit(w) => w.state == UnitState::Running,
         Want::Object(w) => w.present,

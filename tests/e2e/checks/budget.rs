@@ -12,25 +12,35 @@ const REQUESTS: u64 = 25;
 
 /// `--traffic` of a run that changed nothing.
 pub(crate) fn kept(scene: &Scene, ran: &Ran) -> Result {
-    let lines: Vec<&str> = ran.err.lines().filter_map(|line| line.strip_prefix("traffic ")).collect();
+    let lines = lines(ran);
     let api = lines.iter().find(|line| line.starts_with("API ")).ok_or("nothing was counted of the API")?;
     let through = api.split("through ").nth(1).and_then(|rest| rest.split(',').next()).unwrap_or_default();
     let of_api = numbers(api)?;
     ensure(of_api[0] <= REQUESTS, || format!("the API was asked {} times: {api}", of_api[0]))?;
-    let mut machines = 0;
-    for line in lines.iter().filter(|line| !line.starts_with("API ")) {
-        scene.say(&format!("traffic {line}"));
-        let [mut turns, mut up, mut down] = numbers(line)?;
-        if line.starts_with(&format!("{through}:")) {
-            turns = turns.saturating_sub(of_api[0]);
-            up = up.saturating_sub(of_api[1]);
-            down = down.saturating_sub(of_api[2]);
-        }
-        ensure(turns <= TURNS && up <= BYTES && down <= BYTES, || format!("{turns} turns, {up} and {down} bytes: {line}"))?;
-        machines += 1;
-    }
     scene.say(&format!("traffic {api}"));
-    ensure(machines > 0, || ran.seen())
+    each(scene, ran, |machine| if machine == through { of_api } else { [0; 3] })
+}
+
+/// The same of a run that did not ask the API.
+pub(crate) fn of_machines(scene: &Scene, ran: &Ran) -> Result {
+    each(scene, ran, |_| [0; 3])
+}
+
+fn lines(ran: &Ran) -> Vec<&str> {
+    ran.err.lines().filter_map(|line| line.strip_prefix("traffic ")).collect()
+}
+
+/// Every machine's, without `other` that went through it.
+fn each(scene: &Scene, ran: &Ran, other: impl Fn(&str) -> [u64; 3]) -> Result {
+    let lines = lines(ran);
+    let machines: Vec<&&str> = lines.iter().filter(|line| !line.starts_with("API ")).collect();
+    for line in &machines {
+        scene.say(&format!("traffic {line}"));
+        let (all, other) = (numbers(line)?, other(line.split(':').next().unwrap_or_default()));
+        let [turns, up, down] = [0, 1, 2].map(|i: usize| all[i].saturating_sub(other[i]));
+        ensure(turns <= TURNS && up <= BYTES && down <= BYTES, || format!("{turns} turns, {up} and {down} bytes: {line}"))?;
+    }
+    ensure(!machines.is_empty(), || ran.seen())
 }
 
 /// The three numbers that follow the colon (of the API: after its name).

@@ -9,6 +9,7 @@ use crate::lab::{self, Lab, write};
 use crate::scene::{Scene, ensure};
 use crate::shell::Ran;
 use crate::tree::Trees;
+use serde_json::Value;
 use std::time::Duration;
 
 pub(crate) fn trixie(scene: &Scene) -> Result {
@@ -85,11 +86,16 @@ impl Story<'_> {
             budget::kept(scene, &ran)?;
             after.same_as(&before)
         })?;
+        scene.check("without the age identity: a plan sees what drifted, and says what it cannot see", || self.keyless());
         scene.check("upkeep: certificates renewed by the machine itself", || upkeep::renewal(cluster, "attic"));
         scene.check("upkeep: they are as good as the operator's", || {
             let ran = self.apply(&["--yes", "--traffic"])?.with(0)?;
             ensure(ran.out.contains("No changes."), || ran.seen())?;
             budget::kept(scene, &ran)
+        });
+        scene.check("upkeep: … also without the age identity", || {
+            let ran = self.plan_elsewhere(&["--exit-code", "--traffic"])?.with(0)?;
+            budget::of_machines(scene, &ran)
         });
         Ok(())
     }
@@ -139,6 +145,37 @@ impl Story<'_> {
         lab.sh("attic", "test -e /etc/modules-load.d/homectl.conf")?;
         let ran = run()?.with(4)?;
         ensure(ran.err.contains("needs nothing any more"), || ran.seen())
+    }
+
+    /// `plan` by somebody who may log in and has no age identity.
+    fn plan_elsewhere(&self, flags: &[&str]) -> Result<Ran> {
+        let (login, stdin) = self.login();
+        self.homectl.run_elsewhere("plan", &[flags, login].concat(), stdin)
+    }
+
+    /// Nothing drifted, then a unit's file and the mode of a key: exactly these are shown. Nothing is written for it.
+    fn keyless(&self) -> Result {
+        let lab = self.cluster.lab;
+        let before = Trees::of(lab, &["attic"])?;
+        let ran = self.plan_elsewhere(&["--exit-code"])?.with(0)?;
+        let unknown = "inventory.secrets.age stays shut: no identity was named";
+        ensure(ran.out.contains("No changes.") && ran.out.contains(unknown) && ran.out.contains("was not looked at"), || ran.seen())?;
+        Trees::of(lab, &["attic"])?.same_as(&before)?;
+        let unit = "/etc/systemd/system/kube-scheduler.service";
+        lab.sh("attic", &format!("cp -p {unit} /run/unit && echo '# mine' >>{unit} && chmod 640 /etc/kubernetes/pki/sa.key"))?;
+        let shown = self.plan_elsewhere(&["--exit-code", "--json"])?.with(2)?;
+        let annotated = self.plan_elsewhere(&["--format", "github"])?.with(0)?;
+        lab.sh("attic", &format!("mv /run/unit {unit} && chmod 600 /etc/kubernetes/pki/sa.key"))?;
+        let plan: Value = serde_json::from_str(&shown.out).map_err(|error| format!("{error}: {}", shown.seen()))?;
+        let items = plan["steps"].as_array().into_iter().flatten().flat_map(|step| step["items"].as_array().into_iter().flatten());
+        let open: Vec<&str> = items.filter(|item| item["verdict"] != "settled").filter_map(|item| item["addr"].as_str()).collect();
+        let expected = ["file:/etc/kubernetes/pki/sa.key", &format!("file:{unit}"), "unit:kube-scheduler.service"];
+        ensure(open == expected && plan["not_compared"]["lanes"] == serde_json::json!(["cluster"]), || {
+            format!("{open:?}: {}", shown.seen())
+        })?;
+        ensure(annotated.out.contains("not everything was compared") && annotated.out.contains("pki/sa.key"), || annotated.seen())?;
+        let kept = self.plan_elsewhere(&["--out", "keyless.json"])?.with(65)?;
+        ensure(kept.err.contains("no identity to open"), || kept.seen())
     }
 
     /// Stopped in three ways before it could end; each time the next run goes on, the last one to the end.

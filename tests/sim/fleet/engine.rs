@@ -207,7 +207,7 @@ impl Fleet {
 
     async fn plan(&self, mode: Mode, hosts: &BTreeMap<String, Connection>) -> (Plan, Vec<Step>) {
         if mode == Mode::Present {
-            steps::check_etcd(&self.world.cluster, &self.world.facts, &self.world.secrets.etcd_ca.cert).unwrap();
+            steps::check_etcd(&self.world.cluster, &self.world.facts, Some(&self.world.secrets.etcd_ca.cert)).unwrap();
         }
         let ours = |s: &Step| match &s.id.lane {
             Lane::Node(name) => mode == Mode::Present || self.world.facts[name].cluster.is_some() || self.world.facts[name].bare,

@@ -10,6 +10,7 @@ mod host;
 mod kill;
 mod machine;
 mod renewed;
+mod sealed;
 mod supply;
 mod survey;
 mod twin;

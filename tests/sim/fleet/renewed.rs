@@ -20,7 +20,7 @@ const BYTES: usize = 8_000;
 
 /// The same key, another certificate, as the machine would have written it, at the same moment: nobody has to hear of it.
 /// What it says, in base64.
-fn renew(machine: &Machine, world: &World, leaf: &Leaf) -> String {
+pub(super) fn renew(machine: &Machine, world: &World, leaf: &Leaf) -> String {
     let path = machine.root().join(leaf.path.trim_start_matches('/'));
     let old = fs::read_to_string(&path).unwrap();
     let pair: &Pair = world.secrets.leaves.iter().find(|((owner, _), pair)| *owner == machine.name && holds(&old, pair)).unwrap().1;

@@ -28,6 +28,7 @@ impl Machine {
             let text = match body {
                 Body::Text(text) => text,
                 Body::Secret(text) => text.expose(),
+                Body::Sealed(_) => panic!("{path}: the secrets are open"),
             };
             replace(&root, path, text);
         }

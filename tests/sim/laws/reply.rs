@@ -94,7 +94,7 @@ fn present(want: &Want) -> bool {
 }
 
 fn hashed(want: &Want) -> Option<(&File, &Body)> {
-    if let Want::File(f) = want { f.body.as_ref().filter(|_| !f.seed).map(|b| (f, b)) } else { None }
+    if let Want::File(f) = want { f.body.as_ref().filter(|b| !f.seed && b.sha256().is_some()).map(|b| (f, b)) } else { None }
 }
 
 fn inodes(lines: &mut Vec<Line>, wants: &[Want], host: Host) {
@@ -113,7 +113,7 @@ fn inodes(lines: &mut Vec<Line>, wants: &[Want], host: Host) {
             lines.push(frame("#"));
         }
         if host == Host::OpenedUp {
-            let sums = here.iter().filter_map(|(i, w, p)| Some((*i, hashed(w)?.1.sha256(), *p)));
+            let sums = here.iter().filter_map(|(i, w, p)| Some((*i, hashed(w)?.1.sha256()?, *p)));
             lines.extend(sums.map(|(i, sum, p)| Line { want: Some(i), text: format!("{sum}  {p}") }));
         }
     }
