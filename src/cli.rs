@@ -55,6 +55,10 @@ pub enum Verb {
     Status(Target),
     /// Print a kubeconfig for the cluster
     Kubeconfig(Kubeconfig),
+    /// Move the cluster to another Kubernetes version, node by node
+    Upgrade(Upgrade),
+    /// Put one node (`--node`) back to what it ran before an upgrade that is under way
+    Rollback(Target),
     /// Remove what homectl put on the machines, and nothing else
     Reset(Target),
     /// Explain exit codes, or what the last run did
@@ -77,6 +81,27 @@ pub struct Target {
     /// The inventory; its lock and secrets lie beside it
     #[arg(value_name = "INVENTORY", default_value = INVENTORY)]
     pub inventory: PathBuf,
+}
+
+/// `homectl upgrade`.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+The version in the inventory is rewritten, its comments stay; the lock follows. Then it is an apply: a verified snapshot of \
+etcd, API servers one by one, their controllers, then the nodes. For another minor version a node is emptied first, as its \
+pods' disruption budgets allow, and takes pods again once its new kubelet is Ready; a patch only restarts it. A node that \
+does not come up is put back, and the upgrade stops there.
+
+Example:
+  homectl upgrade --to 1.36.3")]
+pub struct Upgrade {
+    #[command(flatten)]
+    pub target: Target,
+    /// The Kubernetes version to move to
+    #[arg(long, value_name = "VERSION")]
+    pub to: semver::Version,
+    /// How many workers may be empty at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    pub max_unavailable: u8,
 }
 
 /// `homectl init`.

@@ -33,6 +33,7 @@ pub struct Locked {
 pub async fn lock(inventory: &Inventory, old: Option<&Lock>, mode: LockMode, limits: Limits) -> Result<Locked> {
     let mut lock = old.cloned().unwrap_or_else(|| Lock::empty(inventory));
     lock.belongs_to(inventory)?;
+    lock.depart(inventory)?;
     lock.assign(inventory)?;
     let mut warnings = Vec::new();
     if mode == LockMode::Refresh || lock.outdated(inventory).is_some() || !lacking(inventory, &lock.programs).is_empty() {

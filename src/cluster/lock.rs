@@ -1,6 +1,7 @@
 //! `inventory.lock`: what was resolved once and stays: versions, URLs and sums, node numbers, the etcd cluster ID.
 
 use super::program::{Component, Programs};
+use super::release::Release;
 use crate::error::{Failure, Result, exit};
 use crate::inventory::Inventory;
 use semver::Version;
@@ -17,6 +18,8 @@ pub struct Lock {
     pub numbers: BTreeMap<String, u16>,
     /// Recorded at bootstrap, 16 hex digits.
     pub etcd_cluster_id: Option<String>,
+    /// While versions move: the release that all machines ran before. There until all of them run this one.
+    pub previous: Option<Release>,
 }
 
 impl Lock {
@@ -29,7 +32,44 @@ impl Lock {
             programs: Programs::default(),
             numbers: BTreeMap::new(),
             etcd_cluster_id: None,
+            previous: None,
         }
+    }
+
+    /// The release that every machine ran last: this one, or the one before while versions move.
+    #[must_use]
+    pub fn settled(&self) -> Release {
+        let this = || Release { kubernetes: self.kubernetes.clone(), programs: self.programs.clone() };
+        self.previous.clone().unwrap_or_else(this)
+    }
+
+    /// This release, and the one before while versions move.
+    #[must_use]
+    pub fn releases(&self) -> Vec<Release> {
+        let this = Release { kubernetes: self.kubernetes.clone(), programs: self.programs.clone() };
+        std::iter::once(this).chain(self.previous.clone()).collect()
+    }
+
+    /// Notes that the versions of a cluster that lives are about to move to those of `inventory`; where they move back to
+    /// what all machines ran, before any did otherwise, nothing is left of it.
+    ///
+    /// # Errors
+    /// They may not follow what runs.
+    pub fn depart(&mut self, inventory: &Inventory) -> Result<()> {
+        let versions = || Component::ALL.into_iter().map(|c| (c, c.version(inventory)));
+        if self.etcd_cluster_id.is_none()
+            || (self.kubernetes == inventory.kubernetes && versions().all(|(c, v)| self.programs.versions.get(&c) == Some(&v)))
+        {
+            return Ok(());
+        }
+        let settled = self.settled();
+        settled.may_become(&inventory.kubernetes, &inventory.versions.etcd)?;
+        if settled.kubernetes == inventory.kubernetes && versions().all(|(c, v)| settled.programs.versions.get(&c) == Some(&v)) {
+            (self.kubernetes, self.programs, self.previous) = (settled.kubernetes, settled.programs, None);
+        } else {
+            self.previous = Some(settled);
+        }
+        Ok(())
     }
 
     /// Gives every node without a number the lowest one that no name holds, in the order of the inventory.

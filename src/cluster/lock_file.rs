@@ -2,6 +2,7 @@
 
 use super::lock::Lock;
 use super::program::{Artifact, Component, Programs};
+use super::release::Release;
 use crate::error::{Failure, Result, exit};
 use crate::inventory::Arch;
 use crate::whole;
@@ -29,6 +30,16 @@ struct File {
     #[serde(default)]
     numbers: BTreeMap<String, u16>,
     #[serde(default)]
+    programs: BTreeMap<Component, Program>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<Previous>,
+}
+
+/// What all machines ran before, while versions move.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Previous {
+    kubernetes: Version,
     programs: BTreeMap<Component, Program>,
 }
 
@@ -94,26 +105,18 @@ impl Lock {
         if let Some(id) = file.etcd_cluster_id.as_ref().filter(|id| id.len() != 16 || !is_hex(id)) {
             return Err(format!("`{id}` is not an etcd cluster ID (16 hex digits)"));
         }
-        let mut programs = Programs::default();
-        for (component, program) in file.programs {
-            programs.versions.insert(component, program.version);
-            for (arch, artifact) in [(Arch::Amd64, program.amd64), (Arch::Arm64, program.arm64)] {
-                let Some(artifact) = artifact else { continue };
-                if artifact.sha256.len() != 64 || !is_hex(&artifact.sha256) {
-                    return Err(format!("`{}` is not the sha256 of {component} ({arch})", artifact.sha256));
-                }
-                if !url::Url::parse(&artifact.url).is_ok_and(|u| u.scheme() == "https" && u.has_host()) {
-                    return Err(format!("`{}` is not the https URL of {component} ({arch})", artifact.url));
-                }
-                programs.artifacts.insert((component, arch), artifact);
-            }
-        }
+        let programs = judge_programs(file.programs)?;
+        let previous = file
+            .previous
+            .map(|p| Ok::<_, String>(Release { kubernetes: p.kubernetes, programs: judge_programs(p.programs)? }))
+            .transpose()?;
         Ok(Self {
             cluster: file.cluster,
             kubernetes: file.kubernetes,
             programs,
             numbers: file.numbers,
             etcd_cluster_id: file.etcd_cluster_id,
+            previous,
         })
     }
 
@@ -122,17 +125,14 @@ impl Lock {
     /// # Errors
     /// None that a lock of ours can cause.
     pub fn text(&self) -> Result<String> {
-        let program = |(component, version): (&Component, &String)| {
-            let artifact = |arch| self.programs.get(*component, arch).cloned();
-            (*component, Program { version: version.clone(), amd64: artifact(Arch::Amd64), arm64: artifact(Arch::Arm64) })
-        };
         let file = File {
             version: FORMAT,
             cluster: self.cluster.clone(),
             kubernetes: self.kubernetes.clone(),
             etcd_cluster_id: self.etcd_cluster_id.clone(),
             numbers: self.numbers.clone(),
-            programs: self.programs.versions.iter().map(program).collect(),
+            programs: written(&self.programs),
+            previous: self.previous.as_ref().map(|p| Previous { kubernetes: p.kubernetes.clone(), programs: written(&p.programs) }),
         };
         let body = toml::to_string(&file).map_err(|e| Failure::bug("the lock cannot be written as TOML").seen(e.to_string()))?;
         Ok(format!("{HEADER}\n{body}"))
@@ -152,6 +152,32 @@ impl Lock {
                 .help("nothing was changed; make room or mend the folder's rights, and run again")
         })
     }
+}
+
+fn written(programs: &Programs) -> BTreeMap<Component, Program> {
+    let program = |(component, version): (&Component, &String)| {
+        let artifact = |arch| programs.get(*component, arch).cloned();
+        (*component, Program { version: version.clone(), amd64: artifact(Arch::Amd64), arm64: artifact(Arch::Arm64) })
+    };
+    programs.versions.iter().map(program).collect()
+}
+
+fn judge_programs(given: BTreeMap<Component, Program>) -> Result<Programs, String> {
+    let mut programs = Programs::default();
+    for (component, program) in given {
+        programs.versions.insert(component, program.version);
+        for (arch, artifact) in [(Arch::Amd64, program.amd64), (Arch::Arm64, program.arm64)] {
+            let Some(artifact) = artifact else { continue };
+            if artifact.sha256.len() != 64 || !is_hex(&artifact.sha256) {
+                return Err(format!("`{}` is not the sha256 of {component} ({arch})", artifact.sha256));
+            }
+            if !url::Url::parse(&artifact.url).is_ok_and(|u| u.scheme() == "https" && u.has_host()) {
+                return Err(format!("`{}` is not the https URL of {component} ({arch})", artifact.url));
+            }
+            programs.artifacts.insert((component, arch), artifact);
+        }
+    }
+    Ok(programs)
 }
 
 fn is_hex(s: &str) -> bool {

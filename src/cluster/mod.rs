@@ -7,6 +7,7 @@ mod lock_file;
 mod model;
 mod order;
 mod program;
+mod release;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -15,3 +16,4 @@ pub use crate::inventory::{Api, Arch, CATALOGUE, HostnamePolicy, Machine, Networ
 pub use lock::Lock;
 pub use model::{Addon, AddonSource, Cluster, Node, nth};
 pub use program::{Artifact, Component, Programs};
+pub use release::{Release, kubelet_step, kubernetes_step};

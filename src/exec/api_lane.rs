@@ -210,6 +210,7 @@ fn end(cx: &Context<'_>, step: &PlannedStep, outcome: Outcome, tally: &mut Tally
     if let Outcome::Failed { what, evidence, help } = &outcome {
         tally.failed.push(FailedStep {
             lane: Lane::Cluster,
+            name: step.id.name.clone(),
             step: step.title.clone(),
             what: what.clone(),
             evidence: evidence.clone(),

@@ -264,6 +264,7 @@ impl Walk<'_> {
         if let Outcome::Failed { what, evidence, help } = &outcome {
             self.tally.failed.push(FailedStep {
                 lane: step.id.lane.clone(),
+                name: step.id.name.clone(),
                 step: step.title.clone(),
                 what: what.clone(),
                 evidence: evidence.clone(),

@@ -37,6 +37,8 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FailedStep {
     pub lane: Lane,
+    /// The step's name within its lane.
+    pub name: String,
     /// The step's title.
     pub step: String,
     pub what: String,
@@ -118,6 +120,7 @@ impl Run<'_> {
                 let evidence: Vec<String> = blocked.map(|(why, _)| format!("also: {why}")).collect();
                 tally.failed.push(FailedStep {
                     lane: step.id.lane.clone(),
+                    name: step.id.name.clone(),
                     step: step.title.clone(),
                     what: format!("blocked: {why}"),
                     evidence: evidence.clone(),

@@ -41,6 +41,9 @@ say clock "$(date +%s)"
 [ -r /etc/homectl/cluster ] && sed -n 's/^cluster=/cluster=/p; s/^node=/cluster_node=/p; s/^kubernetes=/cluster_kubernetes=/p' /etc/homectl/cluster
 [ -d /etc/homectl ] && [ -z "$(ls -A /etc/homectl 2>/dev/null)" ] && say bare yes
 [ -r /etc/kubernetes/pki/ca.crt ] && say authority "$(sha256sum </etc/kubernetes/pki/ca.crt | cut -c 1-64)"
+for p in kubelet kube-apiserver; do
+    l=$(readlink "/opt/homectl/bin/$p" 2>/dev/null) && say "program.$p" "$l"
+done
 [ -d /var/lib/etcd/member ] && say etcd_data yes
 say etcd_cluster_id "$(cat /var/lib/homectl/etcd-cluster-id 2>/dev/null)"
 [ -e /var/lib/kubelet/pki/kubelet-server-current.pem ] && say kubelet_serving yes

@@ -50,6 +50,7 @@ impl Facts {
             authority: None,
             cluster_node: None,
             cluster_kubernetes: None,
+            programs: BTreeMap::new(),
             etcd_data: false,
             etcd_cluster_id: None,
             members: None,

@@ -95,6 +95,8 @@ pub struct Facts {
     pub cluster_node: Option<String>,
     /// The version of Kubernetes recorded with it.
     pub cluster_kubernetes: Option<String>,
+    /// Which kubelet and API server are linked, by name: the sum of the artifact that they came in.
+    pub programs: BTreeMap<String, String>,
     /// Whether `/var/lib/etcd` holds a member's data.
     pub etcd_data: bool,
     /// The etcd cluster ID recorded on the machine.

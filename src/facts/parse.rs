@@ -64,6 +64,7 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
         authority: Some(get("authority").to_owned()).filter(|c| !c.is_empty()),
         cluster_node: Some(get("cluster_node").to_owned()).filter(|c| !c.is_empty()),
         cluster_kubernetes: Some(get("cluster_kubernetes").to_owned()).filter(|c| !c.is_empty()),
+        programs: prefixed(&lines, "program.").filter_map(|(name, link)| Some((name.to_owned(), in_store(link)?))).collect(),
         etcd_data: get("etcd_data") == "yes",
         etcd_cluster_id: Some(get("etcd_cluster_id").to_owned()).filter(|c| !c.is_empty()),
         members: None,
@@ -71,6 +72,12 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
         skew: get("clock").parse::<i64>().map_err(|e| format!("clock {:?}: {e}", get("clock")))? - now,
         modules: get("modules") == "yes",
     })
+}
+
+/// `../store/SUM/NAME` → the sum.
+fn in_store(link: &str) -> Option<String> {
+    let sum = link.strip_prefix("../store/")?.split('/').next()?;
+    (sum.len() == 64).then(|| sum.to_owned())
 }
 
 fn words(text: &str) -> Vec<String> {

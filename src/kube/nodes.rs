@@ -18,6 +18,8 @@ pub struct NodeStatus {
     pub roles: Vec<String>,
     /// Whether new pods are kept away (cordoned).
     pub unschedulable: bool,
+    /// Whether it was homectl who keeps them away.
+    pub cordoned_by_us: bool,
     /// When it registered, Unix seconds.
     pub created: i64,
     pub os: String,
@@ -51,6 +53,7 @@ impl NodeStatus {
             internal_ip: addresses.filter(|a| a["type"] == "InternalIP").map(|a| text(&a["address"])).next().unwrap_or_default(),
             roles,
             unschedulable: node["spec"]["unschedulable"] == true,
+            cordoned_by_us: super::is_cordoned_by_us(node),
             created: seconds(&node["metadata"]["creationTimestamp"]),
             os: text(&info["osImage"]),
             kernel: text(&info["kernelVersion"]),

@@ -1,6 +1,7 @@
 //! Steps and what was seen → a plan: one verdict a want, then the units that must hear of changes.
 
 use super::model::{Item, Plan, PlannedStep};
+use super::rollout::Rollout;
 use super::{footing, graph, policy};
 use crate::error::Result;
 use crate::steps::{Lane, Mode, Step, StepId};
@@ -17,8 +18,17 @@ pub type Observed = BTreeMap<StepId, Vec<Seen>>;
 /// # Errors
 /// A bug in the steps: two of one name, or a cycle.
 pub fn diff(cluster: &str, mode: Mode, steps: Vec<Step>, observed: &Observed) -> Result<Plan> {
+    diff_moving(cluster, mode, steps, observed, &Rollout::default())
+}
+
+/// The same, while versions move as `rollout` says.
+///
+/// # Errors
+/// As [`diff`].
+pub fn diff_moving(cluster: &str, mode: Mode, steps: Vec<Step>, observed: &Observed, rollout: &Rollout) -> Result<Plan> {
     let mut draft = Draft::default();
     draft.add(steps, observed);
+    draft.moving(rollout);
     draft.finish(cluster, mode)
 }
 
@@ -45,6 +55,11 @@ impl Draft {
         tell_units(&mut judged, observed);
         found(&mut judged, observed);
         self.steps.extend(judged.into_iter().map(|j| if self.only_shown { j.shown(self.in_short) } else { j.step }));
+    }
+
+    /// Puts all that was added into the order in which versions move.
+    pub fn moving(&mut self, rollout: &Rollout) {
+        rollout.shape(&mut self.steps);
     }
 
     /// The plan of all that was added.

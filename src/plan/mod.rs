@@ -6,7 +6,9 @@ mod footing;
 mod graph;
 mod model;
 mod policy;
+mod rollout;
 
-pub use diff::{Draft, Observed, diff};
+pub use diff::{Draft, Observed, diff, diff_moving};
 pub use footing::{Footing, Footings, moved};
 pub use model::{Counts, Item, NotCompared, Plan, PlannedStep};
+pub use rollout::{Move, Rollout};

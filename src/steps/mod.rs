@@ -50,3 +50,4 @@ pub use etcd_members::{member_at, members_script, whom_to_ask};
 pub use model::{Ctx, Lane, Mode, Ready, Step, StepId, Test};
 pub use node::{node, warnings};
 pub use sealed::sealed;
+pub use snapshots::before as snapshot_before;

@@ -3,7 +3,7 @@
 use super::{Ctx, Step};
 use crate::error::Result;
 use crate::template::{context, render};
-use crate::want::{Dir, File, Unit, Want};
+use crate::want::{Act, Change, Dir, File, Unit, Want};
 
 const TIMER: &str = "homectl-etcd-snapshot.timer";
 const SERVICE: &str = "homectl-etcd-snapshot.service";
@@ -11,6 +11,19 @@ const SERVICE: &str = "homectl-etcd-snapshot.service";
 const FOLDER: &str = "/var/lib/homectl/snapshots";
 /// Hours between two.
 const EVERY: u16 = 6;
+
+/// A snapshot now, verified like those of the timer: what is taken before something that cannot be taken back.
+#[must_use]
+pub fn before(why: &str) -> Change {
+    // A unit that ran a moment ago runs again; what it says is in the journal since then.
+    let script = format!(
+        "since=$(date +%s)\nif systemctl start {SERVICE} 2>&1; then :; else\n    journalctl -u {SERVICE} --since \"@$since\" -o cat --no-pager 2>/dev/null | tail -n 5\n    exit 1\nfi\n\
+         newest=$(find {FOLDER} -maxdepth 1 -type f -name 'etcd-*.db' -newermt \"@$((since - 1))\" | sort | tail -n 1)\n\
+         if [ -z \"$newest\" ]; then echo 'no snapshot was taken' >&2; exit 1; fi\n\
+         /opt/homectl/bin/etcdutl snapshot status \"$newest\" -w json\n"
+    );
+    Change::script(Act::Run, why, script).unheard()
+}
 
 /// The timer, its service and its script.
 pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {

@@ -3,28 +3,40 @@
 use super::execute::{Consent, code, execute};
 use super::fleet::{self, Fleet};
 use super::plan_file::PlanFile;
+use super::rollout::Pace;
 use super::world::World;
 use super::{planning, preflight};
 use crate::cli::{Apply, Global};
 use crate::cluster::Node;
 use crate::error::{Failure, Result, exit};
+use crate::exec::FailedStep;
 use crate::report::Reporter;
 use crate::steps::Mode;
 use std::path::Path;
 
 /// `homectl apply`.
 pub(super) async fn run(args: &Apply, global: &Global, out: &Reporter) -> Result<u8> {
-    let Some((file, inventory)) = PlanFile::read(&args.inventory)? else { return converge(&args.inventory, None, global, out).await };
+    let Some((file, inventory)) = PlanFile::read(&args.inventory)? else {
+        return converge(&args.inventory, None, global, Pace::default(), out).await.map(|done| done.code);
+    };
     if !global.limit.is_empty() {
         return Err(Failure::new(exit::USAGE, "a plan has its own --limit").help("leave --limit out; it was given when the plan was made"));
     }
     let global = Global { limit: file.limit.clone(), locked: true, ..global.clone() };
-    converge(&inventory, Some(&file), &global, out).await
+    converge(&inventory, Some(&file), &global, Pace::default(), out).await.map(|done| done.code)
+}
+
+/// How a run of [`converge`] ended.
+pub(super) struct Done {
+    pub(super) code: u8,
+    /// Steps that failed; nothing where no plan ran.
+    pub(super) failed: Vec<FailedStep>,
 }
 
 /// Makes the machines what the inventory says: by the plan of `file`, or by one made now.
-async fn converge(inventory: &Path, file: Option<&PlanFile>, global: &Global, out: &Reporter) -> Result<u8> {
+pub(super) async fn converge(inventory: &Path, file: Option<&PlanFile>, global: &Global, pace: Pace, out: &Reporter) -> Result<Done> {
     let mut world = World::open(inventory, global, out).await?;
+    world.pace = pace;
     if let Some(file) = file {
         file.same_inputs(&world.inventory)?;
     }
@@ -40,7 +52,9 @@ async fn converge(inventory: &Path, file: Option<&PlanFile>, global: &Global, ou
     if plan.counts().changes() == 0 {
         record(&mut world, &fleet)?;
         fleet.tell_traffic(global, out);
-        return Ok(if plan.counts().blocked > 0 { exit::FAILED } else { whole(&fleet) });
+        let code = if plan.counts().blocked > 0 { exit::FAILED } else { whole(&fleet) };
+        arrived(&mut world, global, code)?;
+        return Ok(Done { code, failed: Vec::new() });
     }
     let consent = Consent { question: "These changes will be made.".into(), word: "yes".into(), to_this_only: file.is_some() };
     consent.ask(out).await?;
@@ -49,10 +63,17 @@ async fn converge(inventory: &Path, file: Option<&PlanFile>, global: &Global, ou
         learn(&mut world, &mut fleet).await?;
     }
     fleet.tell_traffic(global, out);
-    Ok(match code(&report) {
+    let code = match code(&report) {
         exit::OK => whole(&fleet),
         other => other,
-    })
+    };
+    arrived(&mut world, global, code)?;
+    Ok(Done { code, failed: report.failed })
+}
+
+/// All machines are as wanted: what they ran before is of no more use.
+fn arrived(world: &mut World, global: &Global, code: u8) -> Result<()> {
+    if code == exit::OK && global.limit.is_empty() { world.arrived() } else { Ok(()) }
 }
 
 /// The closer look of `check` at all machines, where some of them are new: everything that stands in the way is told at once.

@@ -25,6 +25,11 @@ const PLANS: usize = 3;
 /// Whether a plan runs: then Ctrl-C is its own, [`interrupts`], and nobody else's.
 static UNDER_WAY: AtomicBool = AtomicBool::new(false);
 
+/// Whether a plan has begun to run in this process.
+pub(super) fn ran() -> bool {
+    RAN.load(Ordering::Relaxed)
+}
+
 /// Whether any plan ran.
 static RAN: AtomicBool = AtomicBool::new(false);
 
@@ -34,7 +39,7 @@ pub(super) async fn given_up() -> &'static str {
         // A computer without signals, or one that was not for us.
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    if RAN.load(Ordering::Relaxed) { "Stopped." } else { "Stopped; nothing was changed on any machine." }
+    if ran() { "Stopped." } else { "Stopped; nothing was changed on any machine." }
 }
 
 /// What the operator is asked before a plan runs; `--yes` answers.

@@ -14,11 +14,14 @@ mod planning;
 mod preflight;
 mod render;
 mod reset;
+mod rollback;
+mod rollout;
 mod sealed;
 mod shell;
 mod status;
 mod supply;
 mod tap;
+mod upgrade;
 mod validate;
 mod world;
 
@@ -52,6 +55,8 @@ async fn verb(cli: &Cli, out: &Reporter) -> Result<u8> {
         Verb::Check(args) => Box::pin(check::run(args, global, out)).await,
         Verb::Status(args) => Box::pin(status::run(args, global, out)).await,
         Verb::Kubeconfig(args) => kubeconfig::run(args, global, out).await,
+        Verb::Upgrade(args) => Box::pin(upgrade::run(args, global, out)).await,
+        Verb::Rollback(args) => Box::pin(rollback::run(args, global, out)).await,
         Verb::Reset(args) => Box::pin(reset::run(args, global, out)).await,
         Verb::Completions(args) => shell::completions(args, out),
         Verb::Man(args) => shell::man(args, out),

@@ -3,13 +3,13 @@
 use super::fleet::{self, Fleet};
 use super::plan_file::PlanFile;
 use super::world::World;
-use super::{assumed, look, preflight, sealed, tap};
+use super::{assumed, look, preflight, rollout, sealed, tap};
 use crate::addons::{self, Survey};
 use crate::cli::{Annotations, Global, Plan as Args};
 use crate::error::{Failure, Result, exit};
 use crate::inventory;
 use crate::os;
-use crate::plan::{self, Observed, Plan};
+use crate::plan::{self, Observed, Plan, Rollout};
 use crate::report::{Reporter, github};
 use crate::secrets::Secrets;
 use crate::steps::{self, Ctx, Lane, Mode, Step};
@@ -78,20 +78,27 @@ pub(super) async fn make(world: &World, fleet: &Fleet, mode: Mode, global: &Glob
         Ok(secrets) => secrets,
         Err(why) => return sealed::plan(world, why, fleet, global, out).await,
     };
+    let mut rollout = if mode == Mode::Present { rollout::of(world, fleet, global)? } else { Rollout::default() };
     let (steps, warnings) = node_steps(world, secrets, fleet, mode, out)?;
     let mut observed = look::at_nodes(&steps, &fleet.hosts, out).await?;
     let mut all = steps;
-    if mode == Mode::Present && global.limit.is_empty() {
+    if let Some(node) = &world.pace.back {
+        rollout.cordoned = rollout::kept_away(&tap::client(&world.cluster, secrets, &fleet.hosts)?, node).await;
+    } else if mode == Mode::Present && global.limit.is_empty() {
         let survey = survey(world, secrets, fleet, &all, &observed).await?;
         let api_steps = addons::steps(&world.cluster, secrets, &survey.owned, &|node| fleet.facts.contains_key(node))?;
         for step in &api_steps {
             observed.insert(step.id.clone(), step.wants.iter().map(|w| of_object(w, &survey)).collect());
         }
         all.extend(api_steps);
+        if let Some(api) = fleet.api.get().filter(|_| !survey.seen.is_empty()) {
+            rollout::ask(&mut rollout, &survey, api).await?;
+        }
     }
-    let mut plan = plan::diff(&world.cluster.name, mode, all, &observed)?;
+    let mut plan = plan::diff_moving(&world.cluster.name, mode, all, &observed, &rollout)?;
     plan.offline.clone_from(&fleet.offline);
     plan.warnings = warnings;
+    plan.warnings.extend(rollout.warnings());
     Ok(plan)
 }
 
@@ -112,7 +119,7 @@ pub(super) fn node_steps(world: &World, secrets: &Secrets, fleet: &Fleet, mode: 
     }
     let mut all = Vec::new();
     for node in &world.cluster.nodes {
-        let Some(facts) = fleet.facts.get(&node.name) else { continue };
+        let Some(facts) = fleet.facts.get(&node.name).filter(|_| world.pace.concerns(&node.name)) else { continue };
         if mode == Mode::Absent && facts.cluster.is_none() && !facts.bare {
             out.talk(&format!("{}: homectl has put nothing there (no /etc/homectl/cluster); it is left alone.", node.name));
             continue;

@@ -2,9 +2,9 @@
 //! API, which asks for a certificate, is not looked at. The plan says so, and nothing of it can run.
 
 use super::fleet::Fleet;
-use super::look;
 use super::planning::{NO_API, node_steps, of_object};
 use super::world::World;
+use super::{look, rollout};
 use crate::addons::{self, Survey};
 use crate::cli::Global;
 use crate::error::Result;
@@ -15,6 +15,7 @@ use crate::steps::{self, Lane, Mode, Step};
 
 /// What would be done as far as it can be told; `why` the secrets are shut.
 pub(super) async fn plan(world: &World, why: &str, fleet: &Fleet, global: &Global, out: &Reporter) -> Result<Plan> {
+    let rollout = rollout::of(world, fleet, global)?;
     let [one, two] = Secrets::placeholder_sets(&world.cluster);
     let (steps, mut warnings) = node_steps(world, &one, fleet, Mode::Present, out)?;
     let (twins, _) = node_steps(world, &two, fleet, Mode::Present, out)?;
@@ -29,6 +30,7 @@ pub(super) async fn plan(world: &World, why: &str, fleet: &Fleet, global: &Globa
     warnings.push(not_compared.to_string());
     let mut draft = Draft::only_shown(false);
     draft.add(all, &observed);
+    draft.moving(&rollout);
     let mut plan = draft.finish(&world.cluster.name, Mode::Present)?;
     plan.offline.clone_from(&fleet.offline);
     plan.warnings = warnings;

@@ -1,5 +1,6 @@
 //! What every verb begins with: the inventory, its lock, its secrets.
 
+use super::rollout::Pace;
 use crate::addons;
 use crate::artifacts::{self, LockMode};
 use crate::cli::Global;
@@ -16,6 +17,8 @@ pub(super) struct World {
     pub(super) lock: Lock,
     pub(super) cluster: Cluster,
     keys: Keys,
+    /// How versions move, where they do.
+    pub(super) pace: Pace,
     /// Unix seconds at the start; everything that judges time in this run uses it.
     pub(super) now: i64,
 }
@@ -92,7 +95,7 @@ impl World {
             }
             ToLook::Shut(why) => Keys::Shut { why },
         };
-        Ok(Self { inventory, lock, cluster, keys, now })
+        Ok(Self { inventory, lock, cluster, keys, pace: Pace::default(), now })
     }
 
     /// The secrets, or why they are shut.
@@ -111,6 +114,36 @@ impl World {
     /// The `known_hosts` file beside the inventory.
     pub(super) fn known_hosts(&self) -> PathBuf {
         self.inventory.path.with_extension("known_hosts")
+    }
+
+    /// Every machine runs the lock's release now: nobody goes back any more.
+    pub(super) fn arrived(&mut self) -> Result<()> {
+        if self.lock.previous.take().is_some() {
+            self.lock.save(&Lock::path(&self.inventory.path))?;
+        }
+        Ok(())
+    }
+
+    /// Turns one node to the release that all machines ran before versions moved.
+    ///
+    /// # Errors
+    /// Versions do not move.
+    pub(super) fn turn_back(&mut self, node: &str) -> Result<()> {
+        if self.cluster.node(node).is_none() {
+            return Err(
+                Failure::new(exit::USAGE, format!("--node names `{node}`, which is no node")).help("the nodes are in the inventory")
+            );
+        }
+        let Some(previous) = self.lock.previous.clone() else {
+            return Err(Failure::refused("there is nothing to go back to: no version is on its way")
+                .seen(format!("every machine ran Kubernetes {} when the last apply ended", self.lock.kubernetes))
+                .help("nothing is downgraded; homectl restore brings back what a backup holds"));
+        };
+        self.inventory = previous.within(&self.inventory);
+        let lock = Lock { kubernetes: previous.kubernetes.clone(), programs: previous.programs, ..self.lock.clone() };
+        self.cluster = self.inventory.resolve(&lock)?;
+        self.pace.back = Some(node.to_owned());
+        Ok(())
     }
 
     /// Records (or forgets) the etcd cluster ID in the lock and the secrets file; writes only what changed.

@@ -70,6 +70,13 @@ pub enum Seats {
 }
 
 impl Seats {
+    /// The node's name.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        let (Self::Drain { node } | Self::Uncordon { node, .. }) = self;
+        node
+    }
+
     /// In the API, as seen by the plan: what happens.
     #[must_use]
     pub fn change(self, why: impl Into<String>) -> Change {

@@ -34,6 +34,12 @@ impl Lab {
         Ok(lab)
     }
 
+    /// Has the mirror hold these programs besides, building what is not there: an older Kubernetes takes its time.
+    pub(crate) fn artifacts(names: &[&str]) -> Result {
+        let mut command = Command::new(root().join("tests/lab/lab"));
+        run(command.arg("artifacts").args(names), &[], UP)?.ok().map(drop)
+    }
+
     /// Runs one of the lab's commands.
     fn run(&self, args: &[&str], stdin: &[u8], deadline: Duration) -> Result<Ran> {
         let mut command = Command::new(root().join("tests/lab/lab"));

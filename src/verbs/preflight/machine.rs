@@ -163,16 +163,6 @@ fn ownership(cluster: &Cluster, node: &Node, f: &Facts, found: &mut Findings) {
                 .help("two addresses in the inventory may be crossed"),
         );
     }
-    let inventory = cluster.kubernetes.to_string();
-    if let Some(running) = f.cluster_kubernetes.as_ref().filter(|v| **v != inventory && f.cluster.as_ref() == Some(&cluster.name)) {
-        found.fail(
-            "owner",
-            &node.name,
-            Failure::refused(format!("it runs Kubernetes {running}, the inventory says {inventory}"))
-                .seen("/etc/homectl/cluster says so")
-                .help("changing the version of a cluster that runs takes an order of its own, which this homectl does not know yet: put the version back"),
-        );
-    }
     for foreign in f.foreign.iter().filter(|foreign| !judged(node, f, &foreign.what)) {
         found.fail(
             "owner",

@@ -6,6 +6,7 @@ mod mistakes;
 mod nodes;
 mod one;
 mod three;
+mod upgrade;
 
 use crate::Result;
 use crate::checks::Cluster;
@@ -27,6 +28,7 @@ pub(crate) const ALL: &[Lane] = &[
     Lane { name: "drift", about: "three machines changed by hand: the plan shows exactly that, apply mends exactly that", run: drift::run },
     Lane { name: "four", about: "three control planes and a worker, each control plane killed in turn", run: four::run },
     Lane { name: "nodes", about: "machines come, go, are replaced and get other addresses", run: nodes::run },
+    Lane { name: "upgrade", about: "from one minor version to the next, asked all the time", run: upgrade::run },
     Lane { name: "bookworm", about: "one machine with the Debian before", run: one::bookworm },
 ];
 

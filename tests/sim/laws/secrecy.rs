@@ -49,7 +49,7 @@ fn secrets_are_in_what_runs() {
             match item.verdict.change().map(|c| &c.run) {
                 Some(Run::Script(sh)) => runs += sh.as_str(),
                 Some(Run::Api(object, _)) => runs += &object.manifest.to_string(),
-                Some(Run::Seats(seats)) => runs += &format!("{seats:?}"),
+                Some(Run::Seats(seats)) => runs += seats.node(),
                 Some(Run::Install(_)) | None => {}
             }
         }

@@ -1,0 +1,31 @@
+# Asks the API through the node's proxy and a Service, ten times a second each, until /run/e2e-stop is there.
+#   asks.sh SERVICE-ADDRESS
+# A line an answer: seconds since 1970, who was asked, "ok" or what came instead.
+rm -f /run/e2e-stop
+api() {
+    while [ ! -e /run/e2e-stop ]; do
+        at=$(date +%s.%N)
+        said=$(printf 'GET /readyz HTTP/1.0\r\n\r\n' | timeout 3 openssl s_client -quiet -connect 127.0.0.1:7443 2>/dev/null | tr -d '\r' | tail -n 1)
+        echo "$at api ${said:-nothing}"
+        sleep 0.07
+    done
+}
+service() {
+    perl -MIO::Socket::INET -MTime::HiRes=time,sleep -e '
+        $| = 1;
+        until (-e "/run/e2e-stop") {
+            my $at = time;
+            my $s = IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => 80, Timeout => 2);
+            my $said = "refused";
+            if ($s) {
+                print $s "GET / HTTP/1.0\r\n\r\n";
+                local $SIG{ALRM} = sub { die };
+                $said = eval { alarm 3; local $/; my $all = <$s>; alarm 0; $all =~ /200 OK/ ? "ok" : "nothing" } || "late";
+            }
+            printf "%.3f service %s\n", $at, $said;
+            sleep 0.1;
+        }' "$1"
+}
+api >/run/e2e-api &
+service "$1" >/run/e2e-service &
+wait
