@@ -59,6 +59,12 @@ pub enum Verb {
     Upgrade(Upgrade),
     /// Put one node (`--node`) back to what it ran before an upgrade that is under way
     Rollback(Target),
+    /// Add a machine to the cluster, and to the inventory
+    AddNode(AddNode),
+    /// Let a machine go: its pods move, etcd goes on without it, what homectl put there is removed
+    RemoveNode(RemoveNode),
+    /// Put another machine in the place of a lost or reinstalled one, under its name
+    ReplaceNode(ReplaceNode),
     /// Remove what homectl put on the machines, and nothing else
     Reset(Target),
     /// Explain exit codes, or what the last run did
@@ -172,6 +178,102 @@ pub struct Apply {
     /// The inventory (its lock and secrets lie beside it), or a file that `plan --out` wrote
     #[arg(value_name = "INVENTORY|PLAN", default_value = INVENTORY)]
     pub inventory: PathBuf,
+}
+
+/// `homectl add-node`.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+The [[node]] is written when you agree to the plan, which touches the new machine and, on the others, only what names it.
+Where anything else is due on them, run apply first.
+
+Examples:
+  homectl add-node inventory.toml shed 192.168.1.24
+  homectl add-node inventory.toml loft loft.example.net --role control-plane --site loft --behind-nat")]
+pub struct AddNode {
+    /// The inventory
+    #[arg(value_name = "INVENTORY")]
+    pub inventory: PathBuf,
+    /// What the node is to be called
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Where SSH reaches it
+    #[arg(value_name = "ADDRESS")]
+    pub address: String,
+    /// What it is to be
+    #[arg(long, value_enum, default_value = "worker")]
+    pub role: NodeRole,
+    /// The house it stands in
+    #[arg(long, value_name = "SITE")]
+    pub site: Option<String>,
+    /// It cannot be dialled from outside its house
+    #[arg(long)]
+    pub behind_nat: bool,
+    /// Where other houses dial its WireGuard
+    #[arg(long, value_name = "HOST:PORT")]
+    pub endpoint: Option<String>,
+    /// The user to log in as
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// The port of its SSH server
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// The fingerprint of its host key, to be pinned
+    #[arg(long, value_name = "SHA256:…")]
+    pub host_key: Option<String>,
+}
+
+/// What a node can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NodeRole {
+    /// etcd and the API run here, too
+    ControlPlane,
+    /// Only pods
+    Worker,
+}
+
+/// `homectl remove-node`.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+Any node can go, also the first, but not the last control plane, and none without which etcd had no majority. Its [[node]], its
+number and its keys go last, when all went well; a run that was cut is continued by the same command.
+
+Examples:
+  homectl remove-node inventory.toml shed
+  homectl remove-node inventory.toml attic --dead    its machine is gone for good")]
+pub struct RemoveNode {
+    /// The inventory
+    #[arg(value_name = "INVENTORY")]
+    pub inventory: PathBuf,
+    /// Which node
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The machine is gone for good: it is neither asked nor cleaned
+    #[arg(long)]
+    pub dead: bool,
+}
+
+/// `homectl replace-node`.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+The new machine gets the name, the number, the overlay address and the keys of the old one. Volumes of the old machine are not
+on it. A host key that is another than the recorded one is shown beside it, and taken when you agree or name it.
+
+Examples:
+  homectl replace-node inventory.toml attic                            the same machine with a new disk
+  homectl replace-node inventory.toml attic --address 192.168.1.30     another machine")]
+pub struct ReplaceNode {
+    /// The inventory
+    #[arg(value_name = "INVENTORY")]
+    pub inventory: PathBuf,
+    /// Which node
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Where SSH reaches the new machine, if not where it reached the old one
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<String>,
+    /// The fingerprint of the new machine's host key, in place of the recorded one
+    #[arg(long, value_name = "SHA256:…")]
+    pub host_key: Option<String>,
 }
 
 /// `homectl kubeconfig`.

@@ -9,6 +9,7 @@ mod apply;
 mod bootstrap;
 mod bundle;
 mod coredns;
+mod departure;
 mod label;
 mod local_storage;
 mod look;
@@ -26,6 +27,7 @@ use crate::secrets::Secrets;
 
 pub use apply::apply;
 pub use bundle::{Bundle, bundles, check};
+pub use departure::{farewell, farewell_step};
 pub use label::{ADDON, MANAGED_BY};
 pub use look::{Owned, Survey, look, survey};
 pub use memory::{INVENTORY, Kind, Memory};

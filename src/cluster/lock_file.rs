@@ -16,7 +16,7 @@ const FORMAT: u32 = 1;
 const MAX_BYTES: u64 = 4 << 20;
 const HEADER: &str = "\
 # Made by homectl; commit it. What an inventory's versions mean (where programs come from, with their sums), and each
-# node's number, from which its overlay address and pod range follow. Numbers of nodes that left stay reserved.
+# node's number, from which its overlay address and pod range follow. `homectl remove-node` takes a number out.
 ";
 
 #[derive(Serialize, Deserialize)]

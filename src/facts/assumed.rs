@@ -53,6 +53,7 @@ impl Facts {
             programs: BTreeMap::new(),
             etcd_data: false,
             etcd_cluster_id: None,
+            peers: BTreeSet::new(),
             members: None,
             kubelet_serving: false,
             skew: 0,

@@ -101,6 +101,8 @@ pub struct Facts {
     pub etcd_data: bool,
     /// The etcd cluster ID recorded on the machine.
     pub etcd_cluster_id: Option<String>,
+    /// Names of its peers in the overlay, as it was last told.
+    pub peers: BTreeSet<String>,
     /// Members of its etcd cluster, or what it said instead; asked of one control plane, and only where somebody joins or leaves.
     pub members: Option<Result<Vec<Member>, String>>,
     /// Whether the kubelet has a serving certificate.

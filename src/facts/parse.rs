@@ -52,7 +52,7 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
         addresses: prefixed(&lines, "addr.").map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
         foreign: prefixed(&lines, "foreign.").map(|(k, v)| Foreign { what: k.to_owned(), evidence: v.to_owned() }).collect(),
         firewalls: prefixed(&lines, "firewall.").map(|(k, _)| k.to_owned()).collect(),
-        listening: lines.iter().filter(|(k, _)| *k == "listen").filter_map(|(_, v)| u16::from_str_radix(v, 16).ok()).collect(),
+        listening: all(&lines, "listen").filter_map(|v| u16::from_str_radix(&v, 16).ok()).collect(),
         sysctls: get("container_sysctl")
             .split_whitespace()
             .filter_map(|w| w.split_once(':'))
@@ -67,6 +67,7 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
         programs: prefixed(&lines, "program.").filter_map(|(name, link)| Some((name.to_owned(), in_store(link)?))).collect(),
         etcd_data: get("etcd_data") == "yes",
         etcd_cluster_id: Some(get("etcd_cluster_id").to_owned()).filter(|c| !c.is_empty()),
+        peers: all(&lines, "peer").collect(),
         members: None,
         kubelet_serving: get("kubelet_serving") == "yes",
         skew: get("clock").parse::<i64>().map_err(|e| format!("clock {:?}: {e}", get("clock")))? - now,
@@ -82,6 +83,11 @@ fn in_store(link: &str) -> Option<String> {
 
 fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Every value of a key that comes more than once.
+fn all<'a>(lines: &'a [(&'a str, &'a str)], key: &'a str) -> impl Iterator<Item = String> + 'a {
+    lines.iter().filter(move |(k, _)| *k == key).map(|(_, v)| v.trim().to_owned())
 }
 
 fn prefixed<'a>(lines: &'a [(&'a str, &'a str)], prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {

@@ -77,9 +77,12 @@ impl Edit {
         set(self.node(name).and_then(|n| n.get_mut("address")), address).ok_or(lacks)
     }
 
-    /// Puts another host key where one is pinned; says whether one was.
-    pub fn set_host_key(&mut self, name: &str, fingerprint: &str) -> bool {
-        set(self.node(name).and_then(|n| n.get_mut("host-key")), fingerprint).is_some()
+    /// Pins the host key of a node, in place of one that is pinned.
+    pub fn set_host_key(&mut self, name: &str, fingerprint: &str) {
+        let Some(node) = self.node(name) else { return };
+        if set(node.get_mut("host-key"), fingerprint).is_none() {
+            node.insert("host-key", value(fingerprint));
+        }
     }
 
     fn nodes(&mut self) -> Option<&mut ArrayOfTables> {
@@ -236,7 +239,12 @@ mod tests {
         let mut edit = edit(&home, THREE).1.unwrap();
         edit.set_address("attic", "192.168.9.20").unwrap();
         assert_eq!(edit.text(), THREE.replace("192.168.1.20", "192.168.9.20"));
-        assert!(!edit.set_host_key("attic", "SHA256:x"), "there is no pin to change");
+        let before = edit.text();
+        edit.set_host_key("attic", "SHA256:x");
+        let role = "role = \"control-plane\"\n";
+        assert_eq!(edit.text(), before.replace(role, &format!("{role}host-key = \"SHA256:x\"\n")));
+        edit.set_host_key("attic", "SHA256:y");
+        assert_eq!(edit.text(), before.replace(role, &format!("{role}host-key = \"SHA256:y\"\n")));
         assert!(edit.set_address("loft", "192.168.9.22").unwrap_err().to_string().contains("loft"));
     }
 }

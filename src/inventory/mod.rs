@@ -18,7 +18,7 @@ mod table;
 mod template;
 mod tested;
 
-pub use edit::Edit;
+pub use edit::{Edit, NewNode};
 pub(crate) use glob::expand as expand_glob;
 pub use model::{AddonEntry, Api, Arch, HostnamePolicy, Inventory, Machine, Network, PodNetwork, Policy, Registry, Role, SshTarget, Taint};
 pub use places::places;

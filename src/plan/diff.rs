@@ -62,6 +62,11 @@ impl Draft {
         rollout.shape(&mut self.steps);
     }
 
+    /// A step that stands already, before all others of its lane that are still to be added.
+    pub fn insert(&mut self, step: PlannedStep) {
+        self.steps.push(step);
+    }
+
     /// The plan of all that was added.
     ///
     /// # Errors

@@ -6,6 +6,8 @@ use crate::cluster::Node;
 use crate::facts::Member;
 use crate::want::{Guard, Want};
 
+/// Name of the step that takes a member out of etcd.
+pub const DISMISSAL: &str = "etcd-dismissal";
 /// Steps by which the others know a node; they keep it until nobody needs it there.
 const TIES: [&str; 2] = ["overlay", "api-proxy"];
 /// Seconds for etcd to let a member go: it refuses while another has just come.
@@ -40,7 +42,7 @@ pub fn dismissal(by: &Node, member: &Member) -> Step {
     let guard = Guard::new(format!("etcd:without:{id}"), format!("{called} is no member of etcd"), ok, run);
     let ready = Ready { deadline: 60, ..Ready::node("etcd has a leader without it", format!("{own} endpoint health 2>&1\n")) };
     Step {
-        id: StepId::node(&by.name, "etcd-dismissal"),
+        id: StepId::node(&by.name, DISMISSAL),
         title: format!("etcd goes on without {called}"),
         after: Vec::new(),
         wants: vec![Want::Guard(guard)],
@@ -56,6 +58,48 @@ pub fn depart(steps: &mut [Step], name: &str, gates: &[StepId]) {
         let tied = step.id.lane != Lane::Cluster && TIES.contains(&step.id.name.as_str());
         if step.id.lane == leaver || tied {
             step.after.extend(gates.iter().cloned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::Fixture;
+    use super::super::{absent, node};
+    use super::*;
+
+    /// Every line of sh that a departure and a joining bring.
+    #[test]
+    fn scripts_are_sh() {
+        let fixture = Fixture::joining();
+        let members = fixture.facts["attic"].members.clone().unwrap().unwrap();
+        let mut steps = node(&fixture.ctx("garage")).unwrap();
+        steps.extend(members.iter().map(|m| dismissal(&fixture.cluster.nodes[0], m)));
+        let guards = steps.iter().flat_map(|s| &s.wants).filter_map(|w| if let Want::Guard(g) = w { Some(g) } else { None });
+        let etcd: Vec<&Guard> = guards.filter(|g| g.addr.starts_with("etcd:")).collect();
+        assert_eq!(etcd.len(), 4, "{etcd:?}");
+        for text in etcd.iter().flat_map(|g| [&g.ok, &g.run]) {
+            let said = std::process::Command::new("sh").args(["-n", "-c", text.as_str()]).output().unwrap();
+            assert!(said.status.success(), "{}\n{}", text.as_str(), String::from_utf8_lossy(&said.stderr));
+        }
+    }
+
+    #[test]
+    fn nobody_lets_go_before_nobody_counts_on_it() {
+        let fixture = Fixture::four();
+        let mut steps = absent(node(&fixture.ctx("attic")).unwrap());
+        for name in ["cellar", "shed"] {
+            steps.extend(node(&fixture.ctx(name)).unwrap());
+        }
+        let member =
+            Member { id: "1a".into(), name: "attic".into(), peer: String::new(), client: String::new(), learner: false, healthy: false };
+        steps.push(dismissal(fixture.cluster.node("cellar").unwrap(), &member));
+        let gates = [StepId::cluster("drain-attic"), StepId::node("cellar", DISMISSAL)];
+        depart(&mut steps, "attic", &gates);
+        for step in &steps {
+            let waits = gates.iter().all(|g| step.after.contains(g));
+            let due = step.id.lane == Lane::Node("attic".into()) || TIES.contains(&step.id.name.as_str());
+            assert_eq!(waits, due, "{}", step.id);
         }
     }
 }

@@ -90,10 +90,11 @@ fn joining(cluster: &Cluster, without: &[(&Node, &Facts)], members: &[Member]) -
 /// `3 members vote (attic, cellar, garage), 2 answer, 2 are needed`.
 fn arithmetic(members: &[Member]) -> String {
     let voters: Vec<&Member> = members.iter().filter(|m| !m.learner).collect();
-    let called = voters.iter().map(|m| m.called()).collect::<Vec<_>>().join(", ");
+    let mut called: Vec<&str> = voters.iter().map(|m| m.called()).collect();
+    called.sort_unstable();
     let answer = voters.iter().filter(|m| m.healthy).count();
     let (s, are) = (if voters.len() == 1 { " votes" } else { "s vote" }, if answer == 1 { "answers" } else { "answer" });
-    format!("{} member{s} ({called}), {answer} {are}, {} needed", voters.len(), voters.len() / 2 + 1)
+    format!("{} member{s} ({}), {answer} {are}, {} needed", voters.len(), called.join(", "), voters.len() / 2 + 1)
 }
 
 /// All that is recorded is one and the same cluster.

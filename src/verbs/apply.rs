@@ -10,6 +10,7 @@ use crate::cli::{Apply, Global};
 use crate::cluster::Node;
 use crate::error::{Failure, Result, exit};
 use crate::exec::FailedStep;
+use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::steps::Mode;
 use std::path::Path;
@@ -48,26 +49,43 @@ pub(super) async fn converge(inventory: &Path, file: Option<&PlanFile>, global: 
     if let Some(file) = file {
         file.same_plan(&plan)?;
     }
+    let consent = Consent { question: "These changes will be made.".into(), word: "yes".into(), to_this_only: file.is_some() };
+    carry_out(&mut world, &mut fleet, plan, &consent, &|_| Ok(()), global, out).await
+}
+
+/// Shows a plan, asks, runs it, records what was founded. `agreed` is done in between, when the operator has said yes.
+pub(super) async fn carry_out(
+    world: &mut World,
+    fleet: &mut Fleet,
+    plan: Plan,
+    consent: &Consent,
+    agreed: &dyn Fn(&World) -> Result<()>,
+    global: &Global,
+    out: &Reporter,
+) -> Result<Done> {
     out.propose(&plan);
     if plan.counts().changes() == 0 {
-        record(&mut world, &fleet)?;
+        let code = if plan.counts().blocked > 0 { exit::FAILED } else { whole(fleet) };
+        if code != exit::FAILED {
+            agreed(world)?;
+        }
+        record(world, fleet)?;
         fleet.tell_traffic(global, out);
-        let code = if plan.counts().blocked > 0 { exit::FAILED } else { whole(&fleet) };
-        arrived(&mut world, global, code)?;
+        arrived(world, global, code)?;
         return Ok(Done { code, failed: Vec::new() });
     }
-    let consent = Consent { question: "These changes will be made.".into(), word: "yes".into(), to_this_only: file.is_some() };
     consent.ask(out).await?;
-    let report = execute(&world, &mut fleet, plan, &consent, global, out).await?;
+    agreed(world)?;
+    let report = execute(world, fleet, plan, consent, global, out).await?;
     if !report.interrupted {
-        learn(&mut world, &mut fleet).await?;
+        learn(world, fleet).await?;
     }
     fleet.tell_traffic(global, out);
     let code = match code(&report) {
-        exit::OK => whole(&fleet),
+        exit::OK => whole(fleet),
         other => other,
     };
-    arrived(&mut world, global, code)?;
+    arrived(world, global, code)?;
     Ok(Done { code, failed: report.failed })
 }
 
@@ -78,7 +96,7 @@ fn arrived(world: &mut World, global: &Global, code: u8) -> Result<()> {
 
 /// The closer look of `check` at all machines, where some of them are new: everything that stands in the way is told at once.
 /// Gives back what is only worth a warning. A cluster that is complete is not troubled.
-async fn newcomers(world: &World, fleet: &Fleet) -> Result<Vec<String>> {
+pub(super) async fn newcomers(world: &World, fleet: &Fleet) -> Result<Vec<String>> {
     if fleet.facts.values().all(|f| f.cluster.is_some()) {
         return Ok(Vec::new());
     }
@@ -96,7 +114,7 @@ fn whole(fleet: &Fleet) -> u8 {
 
 /// Machines that do not answer: without `--allow-offline` nothing is begun; with it the others go on, as long as the
 /// control plane has its majority (and a new one all its members).
-fn offline(world: &World, fleet: &Fleet, global: &Global) -> Result<()> {
+pub(super) fn offline(world: &World, fleet: &Fleet, global: &Global) -> Result<()> {
     let founded = fleet.is_founded();
     let unnamed = |n: &&Node| !global.limit.is_empty() && !global.limit.contains(&n.name);
     if !founded && let Some(other) = world.cluster.control_planes().find(unnamed) {

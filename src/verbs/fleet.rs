@@ -25,6 +25,8 @@ pub(super) struct Fleet {
     pub(super) offline: Vec<(String, String)>,
     /// The client that looked at the API, once one did.
     pub(super) api: OnceLock<Api>,
+    /// Host keys that the operator took in place of recorded ones, by node.
+    pub(super) renewed: BTreeMap<String, String>,
 }
 
 /// Connects to every node (or those of `--limit`) and asks each for its facts.
@@ -38,12 +40,19 @@ pub(super) async fn open(world: &World, global: &Global, out: &Reporter) -> Resu
 
 /// The same, with the trouble besides: the machines that have it are left out.
 pub(super) async fn open_all(world: &World, global: &Global, out: &Reporter) -> Result<(Fleet, Vec<Failure>)> {
-    let nodes = limited(world, global)?;
+    let mut nodes = limited(world, global)?;
+    nodes.extend(world.moving.as_ref().and_then(|m| m.leaver()).map(|(_, node)| node));
     let mut access = Access::of(global, out).await?;
     let mut asks = join_all(nodes.iter().map(|node| ask(world, node, &access, out))).await;
     first_contacts(world, &nodes, &mut asks, &mut access, out).await?;
-    let mut fleet =
-        Fleet { hosts: BTreeMap::new(), facts: BTreeMap::new(), ours: Ours::of(world), offline: Vec::new(), api: OnceLock::new() };
+    let mut fleet = Fleet {
+        hosts: BTreeMap::new(),
+        facts: BTreeMap::new(),
+        ours: Ours::of(world),
+        offline: Vec::new(),
+        api: OnceLock::new(),
+        renewed: access.renewed,
+    };
     let mut failures = Vec::new();
     for (node, answer) in nodes.iter().zip(asks) {
         match answer {
@@ -70,6 +79,21 @@ impl Fleet {
         self.facts.values().any(|f| f.etcd_data)
     }
 
+    /// The same machines but for one.
+    pub(super) fn without(&self, name: &str) -> Self {
+        let mut rest = Self {
+            hosts: self.hosts.clone(),
+            facts: self.facts.clone(),
+            ours: self.ours.clone(),
+            offline: self.offline.iter().filter(|(node, _)| node != name).cloned().collect(),
+            api: OnceLock::new(),
+            renewed: BTreeMap::new(),
+        };
+        rest.hosts.remove(name);
+        rest.facts.remove(name);
+        rest
+    }
+
     /// Asks every machine for its facts once more.
     pub(super) async fn ask_again(&mut self, world: &World) -> Result<()> {
         let asks = self.hosts.iter().map(|(node, host)| async move {
@@ -85,7 +109,7 @@ impl Fleet {
 
     /// Asks one control plane for the members of etcd, where somebody joins. What it says is a fact of that machine.
     async fn ask_members(&mut self, world: &World) {
-        let Some(node) = steps::whom_to_ask(&world.cluster, &self.facts, false) else { return };
+        let Some(node) = steps::whom_to_ask(&world.cluster, &self.facts, world.moving.is_some()) else { return };
         let (Some(host), Some(facts)) = (self.hosts.get(&node.name), self.facts.get_mut(&node.name)) else { return };
         facts.members = Some(match host.run(&steps::members_script(node), &mut |_| ()).await {
             Ok(reply) => facts::members(&reply.output),
@@ -145,6 +169,8 @@ struct Access {
     accept_new: bool,
     /// Host keys that the operator looked at.
     accepted: Vec<String>,
+    /// Host keys that take the place of recorded ones, by node.
+    renewed: BTreeMap<String, String>,
 }
 
 impl Access {
@@ -158,7 +184,14 @@ impl Access {
         };
         let asker = out.asker();
         let keyring = KeyRing::new(Ask::new(move |question| asker(question).map(secret)));
-        Ok(Self { sudo_password, keyring, doors: Doors::default(), accept_new: global.accept_new, accepted: Vec::new() })
+        Ok(Self {
+            sudo_password,
+            keyring,
+            doors: Doors::default(),
+            accept_new: global.accept_new,
+            accepted: Vec::new(),
+            renewed: BTreeMap::new(),
+        })
     }
 }
 
@@ -167,6 +200,18 @@ impl Access {
 async fn first_contacts(world: &World, nodes: &[&Node], asks: &mut [Answer], access: &mut Access, out: &Reporter) -> Result<()> {
     let mut declined = BTreeSet::new();
     for (node, answer) in nodes.iter().zip(asks) {
+        if let Err(Trouble::Remote(RemoteError::HostKeyChanged { target, expected, shown })) = answer
+            && world.moving.as_ref().is_some_and(|m| m.is_replaced(&node.name))
+        {
+            let question = format!(
+                "{}: another machine takes its place. {target} shows the host key {shown}; recorded is {expected}. Is the one it shows that of the new machine?",
+                node.name
+            );
+            if out.yes_or_no(&question).await? == Some(true) {
+                access.renewed.insert(node.name.clone(), shown.clone());
+                *answer = ask(world, node, access, out).await;
+            }
+        }
         while let Err(Trouble::Remote(RemoteError::HostKeyUnknown { target, shown })) = answer {
             if !access.accepted.contains(shown) {
                 let question = format!("{}: {target} was never seen before and shows the host key {shown}. Is that its key?", node.name);
@@ -189,6 +234,9 @@ async fn ask(world: &World, node: &Node, access: &Access, out: &Reporter) -> Ans
     sink.tell(EventKind::Connecting { node: node.name.clone(), target: node.ssh.address.clone() });
     let mut spec = ConnectSpec::new(&node.name, node.ssh.clone(), world.known_hosts());
     spec.accept_new = access.accept_new;
+    if let Some(key) = access.renewed.get(&node.name) {
+        spec.target.host_key = Some(key.clone());
+    }
     spec.accepted.clone_from(&access.accepted);
     spec.sudo_password = access.sudo_password.clone();
     spec.keyring = access.keyring.clone();
@@ -205,6 +253,7 @@ async fn ask(world: &World, node: &Node, access: &Access, out: &Reporter) -> Ans
 }
 
 /// By what a machine is known to be of this cluster.
+#[derive(Clone)]
 struct Ours {
     cluster: String,
     /// sha256 of its authority's certificate, where the secrets tell.

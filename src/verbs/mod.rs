@@ -1,5 +1,6 @@
 //! One file a verb: what each command does, from arguments to exit code.
 
+mod add_node;
 mod apply;
 mod assumed;
 mod check;
@@ -9,10 +10,13 @@ mod init;
 mod kubeconfig;
 mod lock;
 mod look;
+mod moving;
 mod plan_file;
 mod planning;
 mod preflight;
+mod remove_node;
 mod render;
+mod replace_node;
 mod reset;
 mod rollback;
 mod rollout;
@@ -57,6 +61,9 @@ async fn verb(cli: &Cli, out: &Reporter) -> Result<u8> {
         Verb::Kubeconfig(args) => kubeconfig::run(args, global, out).await,
         Verb::Upgrade(args) => Box::pin(upgrade::run(args, global, out)).await,
         Verb::Rollback(args) => Box::pin(rollback::run(args, global, out)).await,
+        Verb::AddNode(args) => Box::pin(add_node::run(args, global, out)).await,
+        Verb::RemoveNode(args) => Box::pin(remove_node::run(args, global, out)).await,
+        Verb::ReplaceNode(args) => Box::pin(replace_node::run(args, global, out)).await,
         Verb::Reset(args) => Box::pin(reset::run(args, global, out)).await,
         Verb::Completions(args) => shell::completions(args, out),
         Verb::Man(args) => shell::man(args, out),

@@ -3,13 +3,15 @@
 use super::fleet::{self, Fleet};
 use super::plan_file::PlanFile;
 use super::world::World;
-use super::{assumed, look, preflight, rollout, sealed, tap};
+use super::{assumed, look, moving, preflight, rollout, sealed, tap};
 use crate::addons::{self, Survey};
 use crate::cli::{Annotations, Global, Plan as Args};
+use crate::cluster::Node;
 use crate::error::{Failure, Result, exit};
+use crate::facts::Facts;
 use crate::inventory;
-use crate::os;
-use crate::plan::{self, Observed, Plan, Rollout};
+use crate::os::{self, Os};
+use crate::plan::{self, Draft, Observed, Plan, Rollout};
 use crate::report::{Reporter, github};
 use crate::secrets::Secrets;
 use crate::steps::{self, Ctx, Lane, Mode, Step};
@@ -79,9 +81,10 @@ pub(super) async fn make(world: &World, fleet: &Fleet, mode: Mode, global: &Glob
         Err(why) => return sealed::plan(world, why, fleet, global, out).await,
     };
     let mut rollout = if mode == Mode::Present { rollout::of(world, fleet, global)? } else { Rollout::default() };
-    let (steps, warnings) = node_steps(world, secrets, fleet, mode, out)?;
+    let (steps, mut warnings) = node_steps(world, secrets, fleet, mode, out)?;
     let mut observed = look::at_nodes(&steps, &fleet.hosts, out).await?;
     let mut all = steps;
+    let mut draft = Draft::default();
     if let Some(node) = &world.pace.back {
         rollout.cordoned = rollout::kept_away(&tap::client(&world.cluster, secrets, &fleet.hosts)?, node).await;
     } else if mode == Mode::Present && global.limit.is_empty() {
@@ -90,12 +93,21 @@ pub(super) async fn make(world: &World, fleet: &Fleet, mode: Mode, global: &Glob
         for step in &api_steps {
             observed.insert(step.id.clone(), step.wants.iter().map(|w| of_object(w, &survey)).collect());
         }
+        let leaves = moving::in_api(world, fleet.api.get(), &all).await?;
+        warnings.extend(leaves.notes);
+        leaves.first.into_iter().for_each(|step| draft.insert(step));
         all.extend(api_steps);
         if let Some(api) = fleet.api.get().filter(|_| !survey.seen.is_empty()) {
             rollout::ask(&mut rollout, &survey, api).await?;
         }
+        if let Some((step, seen)) = leaves.last {
+            observed.insert(step.id.clone(), seen);
+            all.push(step);
+        }
     }
-    let mut plan = plan::diff_moving(&world.cluster.name, mode, all, &observed, &rollout)?;
+    draft.add(all, &observed);
+    draft.moving(&rollout);
+    let mut plan = draft.finish(&world.cluster.name, mode)?;
     plan.offline.clone_from(&fleet.offline);
     plan.warnings = warnings;
     plan.warnings.extend(rollout.warnings());
@@ -115,7 +127,11 @@ pub(super) fn node_steps(world: &World, secrets: &Secrets, fleet: &Fleet, mode: 
         let (failures, found) = preflight::check(&world.cluster, &fleet.facts).sorted();
         Failure::together(failures)?;
         warnings = found;
-        steps::check_etcd(&world.cluster, &fleet.facts, world.secrets().ok().map(|s| s.etcd_ca.cert.as_str()))?;
+        dropped(world, fleet)?;
+    }
+    let asked = moving::facts(world, fleet)?;
+    if mode == Mode::Present {
+        steps::check_etcd(&world.cluster, &asked, world.secrets().ok().map(|s| s.etcd_ca.cert.as_str()))?;
     }
     let mut all = Vec::new();
     for node in &world.cluster.nodes {
@@ -124,16 +140,47 @@ pub(super) fn node_steps(world: &World, secrets: &Secrets, fleet: &Fleet, mode: 
             out.talk(&format!("{}: homectl has put nothing there (no /etc/homectl/cluster); it is left alone.", node.name));
             continue;
         }
-        let os = os::of(facts).ok_or_else(|| {
-            Failure::failed(format!("{} is not supported", facts.os_name)).on(&node.name).help(format!("supported: {}", os::SUPPORTED))
-        })?;
-        let ctx = Ctx { cluster: &world.cluster, node, facts, all: &fleet.facts, secrets, os, now: world.now };
+        let ctx = Ctx { cluster: &world.cluster, node, facts, all: &asked, secrets, os: system(node, facts)?, now: world.now };
         all.extend(steps::node(&ctx)?);
         if mode == Mode::Present {
             warnings.extend(steps::warnings(&ctx));
         }
     }
-    Ok((if mode == Mode::Absent { steps::absent(all) } else { steps::acquaint(all) }, warnings))
+    if mode == Mode::Absent {
+        return Ok((steps::absent(all), warnings));
+    }
+    let mut all = steps::acquaint(all);
+    warnings.extend(moving::on_machines(world, fleet, leavers_steps(world, secrets, fleet)?, &mut all)?);
+    Ok((all, warnings))
+}
+
+fn system(node: &Node, facts: &Facts) -> Result<&'static dyn Os> {
+    os::of(facts).ok_or_else(|| {
+        Failure::failed(format!("{} is not supported", facts.os_name)).on(&node.name).help(format!("supported: {}", os::SUPPORTED))
+    })
+}
+
+/// What goes from a machine that leaves, as a reset of it alone.
+fn leavers_steps(world: &World, secrets: &Secrets, fleet: &Fleet) -> Result<Vec<Step>> {
+    let Some((cluster, node)) = world.moving.as_ref().and_then(|m| m.leaver()) else { return Ok(Vec::new()) };
+    let Some(facts) = fleet.facts.get(&node.name).filter(|f| f.cluster.is_some() || f.bare) else { return Ok(Vec::new()) };
+    let ctx = Ctx { cluster, node, facts, all: &fleet.facts, secrets, os: system(node, facts)?, now: world.now };
+    Ok(steps::absent(steps::node(&ctx)?))
+}
+
+/// A node whose block was taken out of the inventory by hand: its machine would go on as a node that nobody looks after.
+/// The lock has its number, and a machine still counts it among its peers.
+fn dropped(world: &World, fleet: &Fleet) -> Result<()> {
+    let moves = |name: &String| world.moving.as_ref().is_some_and(|m| m.name() == name);
+    let knows = |name: &String| world.cluster.nodes.iter().find(|n| fleet.facts.get(&n.name).is_some_and(|f| f.peers.contains(name)));
+    let mut gone = world.lock.numbers.keys().filter(|name| world.cluster.node(name).is_none() && !moves(name));
+    let Some((name, by)) = gone.find_map(|name| Some((name, knows(name)?))) else { return Ok(()) };
+    Err(Failure::refused(format!("`{name}` is a node of this cluster, and the inventory has no [[node]] of that name"))
+        .seen(format!("{} still counts it among its peers", by.name))
+        .help(format!(
+            "to let it go: homectl remove-node {} {name} (put its block back first, so that its machine is emptied and cleaned, or say --dead); else put its block back",
+            world.inventory.path.display()
+        )))
 }
 
 /// What the API holds. Where this run has work to do before the API can answer, that is an observation, not a failure.

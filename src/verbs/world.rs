@@ -1,12 +1,13 @@
 //! What every verb begins with: the inventory, its lock, its secrets.
 
+use super::moving::Moving;
 use super::rollout::Pace;
 use crate::addons;
-use crate::artifacts::{self, LockMode};
+use crate::artifacts::{self, LockMode, Locked};
 use crate::cli::Global;
 use crate::cluster::{Cluster, Lock};
 use crate::error::{Failure, Result, exit};
-use crate::inventory::{self, Inventory};
+use crate::inventory::{self, Edit, Inventory};
 use crate::report::Reporter;
 use crate::secrets::{self, Prepared, Secrets, ToLook};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ pub(super) struct World {
     keys: Keys,
     /// How versions move, where they do.
     pub(super) pace: Pace,
+    /// The one node that a verb is about, where it leaves or is replaced.
+    pub(super) moving: Option<Moving>,
     /// Unix seconds at the start; everything that judges time in this run uses it.
     pub(super) now: i64,
 }
@@ -41,12 +44,22 @@ pub(super) fn read(path: &Path, out: &Reporter) -> Result<Inventory> {
 
 /// The lock beside the inventory; resolved (and saved) where it is missing or behind, unless `--locked` forbids it.
 pub(super) async fn lock(inventory: &Inventory, global: &Global, mode: LockMode, out: &Reporter) -> Result<Lock> {
+    let locked = resolved(inventory, global, mode, out).await?;
+    if locked.changed {
+        let path = Lock::path(&inventory.path);
+        locked.lock.save(&path)?;
+        out.talk(&format!("Wrote {} (versions, sums and node numbers; commit it).", path.display()));
+    }
+    Ok(locked.lock)
+}
+
+async fn resolved(inventory: &Inventory, global: &Global, mode: LockMode, out: &Reporter) -> Result<Locked> {
     let path = Lock::path(&inventory.path);
     let old = Lock::load(&path)?;
     if global.locked {
         let why = old.as_ref().map_or_else(|| Some("there is none".to_owned()), |l| l.outdated(inventory));
         return match (why, old) {
-            (None, Some(lock)) => Ok(lock),
+            (None, Some(lock)) => Ok(Locked { lock, changed: false, warnings: Vec::new() }),
             (why, _) => {
                 Err(Failure::new(exit::INVENTORY, format!("{} does not cover the inventory: {}", path.display(), why.unwrap_or_default()))
                     .help(format!("run `homectl lock {}` and commit what it writes, or leave out --locked", inventory.path.display())))
@@ -57,35 +70,47 @@ pub(super) async fn lock(inventory: &Inventory, global: &Global, mode: LockMode,
     for warning in &locked.warnings {
         out.talk(&format!("warning: {warning}"));
     }
-    if locked.changed {
-        locked.lock.save(&path)?;
-        out.talk(&format!("Wrote {} (versions, sums and node numbers; commit it).", path.display()));
-    }
-    Ok(locked.lock)
+    Ok(locked)
 }
 
 impl World {
     /// Reads everything and makes what is missing: the lock, the age identity, the secrets.
     pub(super) async fn open(path: &Path, global: &Global, out: &Reporter) -> Result<Self> {
-        Self::read(path, global, out, |file, cluster, now| {
+        let inventory = read(path, out)?;
+        let lock = lock(&inventory, global, LockMode::Complete, out).await?;
+        Self::to_change(inventory, lock, global, out)
+    }
+
+    /// As it would be with an inventory that is still being edited; neither that nor the lock is written before [`World::keep`].
+    pub(super) async fn draft(edit: &Edit, global: &Global, out: &Reporter) -> Result<Self> {
+        let inventory = edit.inventory()?;
+        let lock = resolved(&inventory, global, LockMode::Complete, out).await?.lock;
+        Self::to_change(inventory, lock, global, out)
+    }
+
+    /// Writes a draft.
+    pub(super) fn keep(&self, edit: &Edit, out: &Reporter) -> Result<()> {
+        self.lock.save(&Lock::path(&self.inventory.path))?;
+        if edit.save()? {
+            out.talk(&format!("Wrote {} (and its lock; commit both).", self.inventory.path.display()));
+        }
+        Ok(())
+    }
+
+    fn to_change(inventory: Inventory, lock: Lock, global: &Global, out: &Reporter) -> Result<Self> {
+        Self::of(inventory, lock, out, |file, cluster, now| {
             secrets::prepare(file, cluster, global.identity.as_deref(), now).map(|prepared| ToLook::Open(Box::new(prepared)))
         })
-        .await
     }
 
     /// The same for verbs that change nothing: they go on without the secrets where no identity opens them.
     pub(super) async fn open_to_look(path: &Path, global: &Global, out: &Reporter) -> Result<Self> {
-        Self::read(path, global, out, |file, cluster, now| secrets::prepare_to_look(file, cluster, global.identity.as_deref(), now)).await
-    }
-
-    async fn read(
-        path: &Path,
-        global: &Global,
-        out: &Reporter,
-        prepare: impl FnOnce(&Path, &Cluster, i64) -> Result<ToLook>,
-    ) -> Result<Self> {
         let inventory = read(path, out)?;
         let lock = lock(&inventory, global, LockMode::Complete, out).await?;
+        Self::of(inventory, lock, out, |file, cluster, now| secrets::prepare_to_look(file, cluster, global.identity.as_deref(), now))
+    }
+
+    fn of(inventory: Inventory, lock: Lock, out: &Reporter, prepare: impl FnOnce(&Path, &Cluster, i64) -> Result<ToLook>) -> Result<Self> {
         let cluster = inventory.resolve(&lock)?;
         let now = jiff::Timestamp::now().as_second();
         let keys = match prepare(&secrets_path(&inventory), &cluster, now)? {
@@ -95,7 +120,7 @@ impl World {
             }
             ToLook::Shut(why) => Keys::Shut { why },
         };
-        Ok(Self { inventory, lock, cluster, keys, pace: Pace::default(), now })
+        Ok(Self { inventory, lock, cluster, keys, pace: Pace::default(), moving: None, now })
     }
 
     /// The secrets, or why they are shut.
@@ -109,6 +134,17 @@ impl World {
     /// The secrets, for verbs that do not begin without.
     pub(super) fn opened(&self) -> Result<&Secrets> {
         self.secrets().map_err(|why| Failure::bug("a verb needs secrets that it did not open").seen(why))
+    }
+
+    /// Forgets a node that has left: its number and its keys.
+    pub(super) fn forget(&mut self, node: &str) -> Result<()> {
+        if self.lock.numbers.remove(node).is_some() {
+            self.lock.save(&Lock::path(&self.inventory.path))?;
+        }
+        let Keys::Open(prepared) = &mut self.keys else { return Ok(()) };
+        prepared.secrets.wireguard.remove(node);
+        prepared.secrets.leaves.retain(|(owner, _), _| owner != node);
+        secrets::save(&secrets_path(&self.inventory), &prepared.secrets, &prepared.identity.identity, &[]).map(drop)
     }
 
     /// The `known_hosts` file beside the inventory.

@@ -8,8 +8,23 @@ use std::process::{Command, Stdio};
 use test::Test;
 
 /// Every verb, for what must hold for all of them.
-const VERBS: &[&str] =
-    &["init", "validate", "lock", "plan", "apply", "status", "kubeconfig", "reset", "explain", "check", "completions", "man"];
+const VERBS: &[&str] = &[
+    "init",
+    "validate",
+    "lock",
+    "plan",
+    "apply",
+    "status",
+    "kubeconfig",
+    "reset",
+    "explain",
+    "check",
+    "add-node",
+    "remove-node",
+    "replace-node",
+    "completions",
+    "man",
+];
 
 #[test]
 fn help_in_short_and_in_long() {

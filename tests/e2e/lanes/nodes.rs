@@ -4,8 +4,11 @@ use crate::Result;
 use crate::checks::{Cluster, Node, machines, network, security};
 use crate::homectl::Homectl;
 use crate::kubectl::Kubectl;
-use crate::lab::{self, Lab, write};
+use crate::lab::{self, Lab, read, write};
 use crate::scene::{Scene, ensure, eventually};
+use crate::shell::Ran;
+use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Every machine there is, with the last number of its address.
 const MACHINES: [(&str, u8); 4] = [("attic", 11), ("cellar", 12), ("garage", 13), ("shed", 14)];
@@ -57,20 +60,194 @@ impl Story<'_> {
     fn tell(&self) -> Result {
         self.scene.step("one: apply", || {
             self.homectl.write_inventory(&self.inventory(&["attic"], &[])?)?;
-            self.homectl.run("apply", &["--yes"])?.with(0)?;
+            let ran = self.homectl.run("apply", &["--yes"])?.with(0)?;
+            self.scene.figure("fresh apply of one machine, seconds", ran.took);
             self.kubeconfig()?;
             self.kubectl.apply(network::WEB)?;
             self.kubectl.ok(&CANARY).map(drop)
         })?;
-        self.scene.step("grow: two control planes join by apply", || {
-            self.homectl.write_inventory(&self.inventory(&["attic", "cellar", "garage"], &[])?)?;
-            let ran = self.homectl.run("apply", &["--yes"])?.with(0)?;
-            self.scene.figure("two control planes joined, seconds", ran.took);
-            self.kubeconfig()
+        self.come()?;
+        self.replaced()?;
+        self.go()?;
+        self.renumbered()?;
+        self.last()?;
+        self.back()
+    }
+
+    /// A worker, then two control planes, each by its own command.
+    fn come(&self) -> Result {
+        self.scene.check("come: nobody comes while something else is due, and the inventory stays as it was", || {
+            let before = read(&self.homectl.inventory())?;
+            self.lab.sh("attic", "echo '# by hand' >>/etc/homectl/serving.list")?;
+            let ran = self.add("shed", 14, &[])?.with(4)?;
+            ensure(ran.err.contains("file:/etc/homectl/serving.list") && ran.err.contains("homectl apply"), || ran.seen())?;
+            ensure(read(&self.homectl.inventory())? == before, || "the inventory was changed".into())?;
+            self.homectl.run("apply", &["--yes"])?.with(0).map(drop)
+        });
+        self.scene.step("come: a worker", || {
+            let ran = self.add("shed", 14, &["--traffic"])?.with(0)?;
+            self.scene.figure("a worker added, seconds", ran.took);
+            for line in ran.err.lines().filter(|l| l.starts_with("traffic ")) {
+                self.scene.say(line);
+            }
+            self.well(&self.cluster(&["attic"], &["shed"]))
         })?;
-        self.scene.step("grow: three members, the canary is there, nothing is left to do", || {
-            self.well(&self.cluster(&["attic", "cellar", "garage"], &[]))
+        self.scene.step("come: two control planes, one after the other", || {
+            for (name, host) in [("cellar", 12), ("garage", 13)] {
+                let ran = self.add(name, host, &["--role", "control-plane"])?.with(0)?;
+                self.scene.figure(&format!("{name} joined as a control plane, seconds"), ran.took);
+            }
+            self.kubeconfig()?;
+            self.well(&self.cluster(&["attic", "cellar", "garage"], &["shed"]))
         })
+    }
+
+    fn add(&self, name: &str, host: u8, flags: &[&str]) -> Result<Ran> {
+        let (address, pin) = (self.lab.address(host), self.lab.pin(name)?);
+        let all: Vec<&str> = [name, &address, "--host-key", &pin, "--yes"].into_iter().chain(flags.iter().copied()).collect();
+        self.homectl.run("add-node", &all)
+    }
+
+    /// A control plane gets an empty disk.
+    fn replaced(&self) -> Result {
+        let uid = |name: &str| self.kubectl.ok(&["get", "node", name, "-o", "jsonpath={.metadata.uid}"]);
+        self.scene.step("replace: a control plane that lost its disk takes its place again", || {
+            let before = uid("garage")?;
+            self.lab.each("wipe", &["garage"])?;
+            let (old, new) = (self.homectl.run("replace-node", &["garage", "--yes"])?.with(1)?, self.lab.pin("garage")?);
+            ensure(old.err.contains("the host key of") && old.err.contains(&new), || old.seen())?;
+            let ran = self.homectl.run("replace-node", &["garage", "--yes", "--host-key", &new])?.with(0)?;
+            self.scene.figure("garage replaced, seconds", ran.took);
+            ensure(ran.out.contains("etcd: 3 members vote (attic, cellar, garage), 2 answer, 2 needed"), || ran.seen())?;
+            ensure(uid("garage")? == before, || "it is another node object".into())?;
+            self.well(&self.cluster(&["attic", "cellar", "garage"], &["shed"]))
+        })
+    }
+
+    /// The first control plane goes, then a worker that is dead.
+    fn go(&self) -> Result {
+        self.scene.check("go: a block that was only deleted is not taken for a farewell", || {
+            let whole = read(&self.homectl.inventory())?;
+            let at = whole.find("\n[[node]]\nname = \"shed\"").ok_or("no block of shed")?;
+            let end = whole[at + 1..].find("\n[[").map_or(whole.len(), |n| at + 1 + n);
+            self.homectl.write_inventory(&[&whole[..at], &whole[end..]].concat())?;
+            let ran = self.homectl.run("plan", &[]).and_then(|ran| ran.with(4));
+            self.homectl.write_inventory(&whole)?;
+            let ran = ran?;
+            ensure(ran.err.contains("remove-node") && ran.err.contains("shed"), || ran.seen())
+        });
+        self.scene.step("go: the first control plane leaves", || {
+            let ran = self.homectl.run("remove-node", &["attic", "--yes"])?.with(0)?;
+            self.scene.figure("attic removed, seconds", ran.took);
+            ensure(ran.out.contains("without attic 2 vote, 2 needed: none of them may fail"), || ran.seen())?;
+            let left = self.lab.sh(
+                "attic",
+                "ls -d /etc/homectl /opt/homectl /etc/kubernetes /var/lib/etcd /var/lib/kubelet /sys/class/net/wg0 2>/dev/null || :",
+            )?;
+            ensure(left.is_empty(), || format!("left on attic: {left}"))?;
+            ensure(!read(&self.homectl.inventory())?.contains("attic"), || "the inventory still has it".into())?;
+            self.kernel()?;
+            self.kubeconfig()?;
+            self.well(&self.cluster(&["cellar", "garage"], &["shed"]))
+        })?;
+        self.scene.step("go: a dead worker", || {
+            self.lab.each("kill", &["shed"])?;
+            let ran = self.homectl.run("remove-node", &["shed", "--yes"])?.with(1)?;
+            ensure(ran.err.contains("--dead"), || ran.seen())?;
+            self.homectl.run("remove-node", &["shed", "--yes", "--dead"])?.with(0)?;
+            self.well(&self.cluster(&["cellar", "garage"], &[]))
+        })?;
+        Ok(())
+    }
+
+    /// The whole house gets other addresses, all machines at once.
+    fn renumbered(&self) -> Result {
+        let all = [("cellar", 12), ("garage", 13)];
+        let identity = || -> Result<String> {
+            let sums =
+                "cat /etc/kubernetes/pki/*.crt /etc/kubernetes/pki/etcd/*.crt /var/lib/kubelet/pki/kubelet-*-current.pem | sha256sum";
+            let machines = all.iter().map(|(name, _)| self.lab.sh(name, sums)).collect::<Result<String>>()?;
+            Ok(machines + &self.kubectl.ok(&["get", "nodes", "-o", "jsonpath={.items[*].metadata.uid}"])?)
+        };
+        self.scene.step("renumber: only where the others find a machine changes", || {
+            let before = identity()?;
+            let mut inventory = read(&self.homectl.inventory())?;
+            for (name, host) in all {
+                let (old, new) = (self.lab.address(host), self.lab.address(host + 100));
+                let way = self.lab.address(1);
+                self.lab.sh(
+                    name,
+                    &format!("ip addr del {old}/24 dev eth0; ip addr add {new}/24 dev eth0 && ip route replace default via {way}"),
+                )?;
+                inventory = inventory.replace(&format!("\"{old}\""), &format!("\"{new}\""));
+            }
+            self.homectl.write_inventory(&inventory)?;
+            let plan: Value = serde_json::from_str(&self.homectl.run("plan", &["--json"])?.with(0)?.out).map_err(|e| e.to_string())?;
+            let steps = plan["steps"].as_array().cloned().unwrap_or_default();
+            let on_machines = steps.iter().filter(|s| s["lane"]["node"].is_string() || s["id"]["lane"]["node"].is_string());
+            let items = on_machines.flat_map(|s| s["items"].as_array().cloned().unwrap_or_default());
+            let due: BTreeSet<String> =
+                items.filter(|i| i["verdict"] != "settled").filter_map(|i| Some(i["addr"].as_str()?.to_owned())).collect();
+            let expected = ["file:/etc/homectl/overlay/wg0.conf", "unit:homectl-overlay.service", "wireguard:wg0"];
+            ensure(due.len() > 1 && due.iter().all(|addr| expected.contains(&addr.as_str())), || format!("due: {due:?}"))?;
+            let ran = self.homectl.run("apply", &["--yes"])?.with(0)?;
+            self.scene.figure("two renumbered machines found each other, seconds", ran.took);
+            self.kubeconfig()?;
+            self.well(&self.cluster(&["cellar", "garage"], &[]))?;
+            let after = identity()?;
+            ensure(before == after, || format!("certificates or nodes are others: {before} and {after}"))
+        })
+    }
+
+    /// Down to one; that one stays.
+    fn last(&self) -> Result {
+        self.scene.step("last: two control planes become one, which stays", || {
+            let ran = self.homectl.run("remove-node", &["cellar", "--yes"])?.with(0)?;
+            ensure(ran.out.contains("etcd: 2 members vote (cellar, garage)"), || ran.seen())?;
+            let ran = self.homectl.run("remove-node", &["garage", "--yes"])?.with(4)?;
+            ensure(ran.err.contains("the last control plane"), || ran.seen())?;
+            self.kernel()?;
+            self.kubeconfig()?;
+            self.well(&self.cluster(&["garage"], &[]))
+        })
+    }
+
+    /// The machine that left comes back, as a worker at first.
+    fn back(&self) -> Result {
+        self.scene.step("back: a machine that left is as good as a new one", || {
+            self.add("attic", 11, &[])?.with(0)?;
+            self.well(&self.cluster(&["garage"], &["attic"]))
+        })?;
+        self.scene.step("back: a worker becomes a control plane by its role, and not the other way", || {
+            let worker = read(&self.homectl.inventory())?;
+            let plane = worker.replace("role = \"worker\"", "role = \"control-plane\"");
+            self.homectl.write_inventory(&plane)?;
+            let ran = self.homectl.run("apply", &["--yes"])?.with(0)?;
+            self.scene.figure("a worker became a control plane, seconds", ran.took);
+            self.kubeconfig()?;
+            self.well(&self.cluster(&["garage", "attic"], &[]))?;
+            self.homectl.write_inventory(&worker)?;
+            let ran = self.homectl.run("apply", &["--yes"])?.with(4)?;
+            ensure(ran.err.contains("attic") && ran.err.contains("remove-node"), || ran.seen())?;
+            self.homectl.write_inventory(&plane)
+        })?;
+        self.scene.check("back: another order of the inventory changes nothing", || {
+            let text = read(&self.homectl.inventory())?;
+            let mut parts: Vec<&str> = text.split("\n[[node]]").collect();
+            parts[1..].reverse();
+            self.homectl.write_inventory(&parts.join("\n[[node]]"))?;
+            self.homectl.run("plan", &["--exit-code"])?.with(0).map(drop)
+        });
+        Ok(())
+    }
+
+    /// Machines of the lab share one kernel: who leaves puts its settings back for all of them.
+    fn kernel(&self) -> Result {
+        let plan: Value = serde_json::from_str(&self.homectl.run("plan", &["--json"])?.with(0)?.out).map_err(|e| e.to_string())?;
+        let items = plan["steps"].as_array().into_iter().flatten().flat_map(|s| s["items"].as_array().into_iter().flatten());
+        let due: BTreeSet<&str> = items.filter(|i| i["verdict"] != "settled").filter_map(|i| i["addr"].as_str()).collect();
+        ensure(due.iter().all(|addr| addr.starts_with("sysctl:")), || format!("due: {due:?}"))?;
+        self.homectl.run("apply", &["--yes"])?.with(0).map(drop)
     }
 
     fn kubeconfig(&self) -> Result {

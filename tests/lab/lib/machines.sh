@@ -235,6 +235,14 @@ machine_cable() {
   as_root ip link set dev "$(ip -o link | awk -F': ' -v i="$index" '$1 == i {sub(/@.*/, "", $2); print $2}')" "$3"
 }
 machine_unplug() { machine_cable "$1" "$2" down; }
+# Its address stays, as a router gives it to the same card.
+machine_wipe() {
+  docker rm -fv "$2" >/dev/null
+  image_up
+  engine_rights "$IMAGE"
+  machine_prepare "$1"
+  inventory_write "$(basename "$(cut -d' ' -f1 "$STATE/topology")")"
+}
 machine_plug() { machine_cable "$1" "$2" up; }
 machine_wait() {
   local state

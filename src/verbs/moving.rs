@@ -1,0 +1,196 @@
+//! A node on its way out, or another machine on its way into its place: what that adds to a plan.
+
+use super::fleet::Fleet;
+use super::world::World;
+use crate::addons;
+use crate::cluster::{Cluster, Node, nth};
+use crate::error::{Failure, Result, exit};
+use crate::facts::{Facts, Member};
+use crate::kube::Api;
+use crate::plan::{Item, PlannedStep};
+use crate::steps::{self, Step, StepId};
+use crate::want::{Seats, Seen, Verdict};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+/// What becomes of one node, where a verb is about that.
+pub(super) enum Moving {
+    /// It leaves; the world's cluster is the one without it.
+    Leaves(Box<Leaving>),
+    /// Another machine takes its name, its number and its keys.
+    Replaced(String),
+}
+
+/// A node that leaves.
+pub(super) struct Leaving {
+    pub(super) name: String,
+    /// By which etcd knows its member.
+    overlay: Ipv4Addr,
+    /// The cluster as it still is, where the machine is there to be emptied and cleaned.
+    before: Option<Cluster>,
+}
+
+impl Moving {
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Leaves(leaving) => &leaving.name,
+            Self::Replaced(name) => name,
+        }
+    }
+
+    pub(super) fn is_replaced(&self, node: &str) -> bool {
+        matches!(self, Self::Replaced(name) if name == node)
+    }
+
+    /// The machine that leaves, in the cluster that it is still part of; nothing where it is gone already.
+    pub(super) fn leaver(&self) -> Option<(&Cluster, &Node)> {
+        let Self::Leaves(leaving) = self else { return None };
+        let before = leaving.before.as_ref()?;
+        Some((before, before.node(&leaving.name)?))
+    }
+
+    fn drain(&self) -> StepId {
+        StepId::cluster(&format!("drain-{}", self.name()))
+    }
+}
+
+impl World {
+    /// The same without one node, which is on its way out; a `dead` one is not asked any more.
+    pub(super) fn without(mut self, name: &str, dead: bool) -> Result<Self> {
+        let known: Vec<&str> = self.cluster.nodes.iter().map(|n| n.name.as_str()).collect();
+        let number = self.lock.numbers.get(name).copied();
+        let overlay = match (self.cluster.node(name), number) {
+            (Some(node), _) => node.overlay,
+            (None, Some(number)) if dead => nth(self.cluster.network.overlay, u32::from(number)),
+            (None, Some(_)) => {
+                return Err(Failure::refused(format!("`{name}` has no [[node]] any more, so its machine cannot be emptied and cleaned"))
+                    .help(format!(
+                        "put its block back and run this again; or, if the machine is gone: homectl remove-node … {name} --dead"
+                    )));
+            }
+            (None, None) => {
+                return Err(
+                    Failure::new(exit::USAGE, format!("there is no node `{name}`")).help(format!("the nodes are {}", known.join(", ")))
+                );
+            }
+        };
+        let mut after = self.cluster.clone();
+        after.nodes.retain(|n| n.name != name);
+        if after.control_planes().next().is_none() {
+            return Err(Failure::refused(format!("{name} is the last control plane"))
+                .help("add another one first (homectl add-node … --role control-plane); a whole cluster ends with homectl reset"));
+        }
+        let before = (!dead).then(|| std::mem::replace(&mut self.cluster, after.clone()));
+        self.cluster = after;
+        self.moving = Some(Moving::Leaves(Box::new(Leaving { name: name.to_owned(), overlay, before })));
+        Ok(self)
+    }
+}
+
+/// What the steps are made from: without the machine that leaves, and without a member that etcd is to forget.
+pub(super) fn facts(world: &World, fleet: &Fleet) -> Result<BTreeMap<String, Facts>> {
+    let mut facts = fleet.facts.clone();
+    if let Some(Moving::Leaves(leaving)) = &world.moving {
+        facts.remove(&leaving.name);
+    }
+    if let Some((_, member)) = dismissed(world, fleet)? {
+        for members in facts.values_mut().filter_map(|f| f.members.as_mut()?.as_mut().ok()) {
+            members.retain(|m| m.id != member.id);
+        }
+    }
+    Ok(facts)
+}
+
+/// The member that etcd is to forget, and the node whose own member is asked to. Refused where the rest would have no majority.
+fn dismissed<'a>(world: &'a World, fleet: &'a Fleet) -> Result<Option<(&'a Node, &'a Member)>> {
+    let Some(moving) = &world.moving else { return Ok(None) };
+    let asked = steps::whom_to_ask(&world.cluster, &fleet.facts, true);
+    let told = asked.and_then(|n| Some((n, fleet.facts.get(&n.name)?.members.as_ref()?)));
+    let Some((by, told)) = told else {
+        return Err(Failure::refused("no control plane that stays can be asked who is in etcd")
+            .help("bring one back first: without the others nobody can tell what may go"));
+    };
+    let members = told.as_ref().map_err(|seen| {
+        Failure::refused("etcd does not answer, so no member may come or go").on(&by.name).seen(seen).help(
+            "without its majority etcd changes nothing: bring back the control planes that are off; if they are lost, restore a snapshot",
+        )
+    })?;
+    let member = match moving {
+        Moving::Leaves(leaving) => steps::member_at(members, leaving.overlay),
+        Moving::Replaced(name) => world.cluster.node(name).and_then(|n| {
+            let lost = fleet.facts.get(name).is_some_and(|f| !f.etcd_data);
+            steps::member_at(members, n.overlay).filter(|m| lost && m.started())
+        }),
+    };
+    let Some(member) = member else { return Ok(None) };
+    steps::without(members, member).map(|_| Some((by, member)))
+}
+
+/// Puts what happens on machines into the steps of those who stay; gives back what the operator should know.
+pub(super) fn on_machines(world: &World, fleet: &Fleet, goes: Vec<Step>, all: &mut Vec<Step>) -> Result<Vec<String>> {
+    let Some(moving) = &world.moving else { return Ok(Vec::new()) };
+    let mut notes = Vec::new();
+    all.extend(goes);
+    if let Some((by, member)) = dismissed(world, fleet)? {
+        let members = fleet.facts.get(&by.name).and_then(|f| f.members.as_ref()?.as_ref().ok());
+        notes.extend(members.map(|m| steps::without(m, member)).transpose()?);
+        let mut dismissal = steps::dismissal(by, member);
+        dismissal.after.push(moving.drain());
+        // First on its machine: what follows there waits for nothing else of it.
+        all.insert(0, dismissal);
+    }
+    let gates: Vec<StepId> = gates(moving, all);
+    steps::depart(all, moving.name(), &gates);
+    Ok(notes)
+}
+
+fn gates(moving: &Moving, all: &[Step]) -> Vec<StepId> {
+    let dismissal = all.iter().filter(|s| s.id.name == steps::DISMISSAL).map(|s| s.id.clone());
+    [moving.drain()].into_iter().chain(dismissal).collect()
+}
+
+/// What happens in the API.
+#[derive(Default)]
+pub(super) struct InApi {
+    /// First of all: its pods leave.
+    pub(super) first: Option<PlannedStep>,
+    /// Last of all: its object goes.
+    pub(super) last: Option<(Step, Vec<Seen>)>,
+    /// What pods lose by it.
+    pub(super) notes: Vec<String>,
+}
+
+/// The departure of a node as the API has to see it; `all` are the steps on machines.
+pub(super) async fn in_api(world: &World, api: Option<&Api>, all: &[Step]) -> Result<InApi> {
+    let Some(moving @ Moving::Leaves(leaving)) = &world.moving else { return Ok(InApi::default()) };
+    let Leaving { name, before, .. } = &**leaving;
+    let silent = |seen: String| {
+        Failure::refused(format!("the API does not answer, so {name} cannot leave it"))
+            .seen(seen)
+            .help("mend the control plane first: homectl apply")
+    };
+    let api = api.ok_or_else(|| silent("it was not asked".into()))?;
+    let object = addons::farewell(name);
+    let seen = addons::look(api, &[&object]).await.map_err(|e| silent(e.to_string()))?;
+    let mut out = InApi::default();
+    let there = matches!(seen.first(), Some(Seen::Object(Some(_)) | Seen::Applied { .. }));
+    if there && before.is_some() {
+        let losses = api.leaving(&[name]).await.map_err(|e| silent(e.to_string()))?;
+        out.notes = losses.into_values().flat_map(|l| l.losses).collect();
+        let why = format!("kept away from {name}, and moved from it as their budgets allow");
+        out.first = Some(PlannedStep {
+            id: moving.drain(),
+            title: format!("pods leave {name}"),
+            after: Vec::new(),
+            items: vec![Item {
+                addr: format!("pods:{name}"),
+                verdict: Verdict::Change(Seats::Drain { node: name.clone() }.change(why)),
+                seen: String::new(),
+            }],
+            ready: None,
+            rolling: None,
+        });
+    }
+    out.last = Some((addons::farewell_step(name, &gates(moving, all)), seen));
+    Ok(out)
+}

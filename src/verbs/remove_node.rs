@@ -1,0 +1,58 @@
+//! `remove-node`: pods first, etcd's member next, then what is on the machine, and last its name here.
+
+use super::add_node::whole_fleet;
+use super::apply::{carry_out, offline};
+use super::execute::Consent;
+use super::fleet::{self, Fleet};
+use super::planning;
+use super::world::World;
+use crate::cli::{Global, RemoveNode};
+use crate::error::{Failure, Result, exit};
+use crate::inventory::Edit;
+use crate::report::Reporter;
+use crate::steps::Mode;
+
+/// `homectl remove-node`.
+pub(super) async fn run(args: &RemoveNode, global: &Global, out: &Reporter) -> Result<u8> {
+    whole_fleet(global, "remove-node")?;
+    let mut world = World::open(&args.inventory, global, out).await?.without(&args.name, args.dead)?;
+    let mut edit = Edit::open(&args.inventory)?;
+    if edit.remove_node(&args.name) {
+        edit.inventory()?;
+    }
+    let mut fleet = fleet::open(&world, global, out).await?;
+    its_machine(&world, &fleet, &args.name)?;
+    offline(&world, &fleet, global)?;
+    let plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
+    let question =
+        if args.dead { "leaves the cluster; its machine is not asked" } else { "leaves the cluster; what homectl put on it goes" };
+    let consent = Consent { question: format!("{} {question}.", args.name), word: args.name.clone(), to_this_only: false };
+    let code = carry_out(&mut world, &mut fleet, plan, &consent, &|_| Ok(()), global, out).await?.code;
+    if code == exit::OK || code == exit::OFFLINE {
+        edit.save()?;
+        world.forget(&args.name)?;
+        out.talk(&format!("{} is out of {} and its lock (commit both).", args.name, args.inventory.display()));
+    }
+    Ok(code)
+}
+
+/// The machine that is to be cleaned is there, and is the node's.
+fn its_machine(world: &World, fleet: &Fleet, name: &str) -> Result<()> {
+    if let Some((_, seen)) = fleet.offline.iter().find(|(node, _)| node == name) {
+        return Err(Failure::failed("the machine does not answer; nothing was changed anywhere")
+            .on(name)
+            .seen(seen)
+            .help("switch it on, so that its pods move and it is cleaned; or, if it is gone for good, say --dead"));
+    }
+    let Some(facts) = fleet.facts.get(name).filter(|f| f.cluster.is_some()) else { return Ok(()) };
+    let ours = facts.cluster.as_deref() == Some(world.cluster.name.as_str());
+    if ours && facts.cluster_node.as_deref().is_none_or(|n| n == name) {
+        return Ok(());
+    }
+    let whose =
+        format!("node `{}` of the cluster `{}`", facts.cluster_node.as_deref().unwrap_or("?"), facts.cluster.as_deref().unwrap_or("?"));
+    Err(Failure::refused("the machine at its address is another's")
+        .on(name)
+        .seen(whose)
+        .help("check the address in the inventory; if the node's own machine is gone, say --dead"))
+}

@@ -1,0 +1,78 @@
+//! `replace-node`: another machine, or the same one with an empty disk, under the name, the number and the keys of a node.
+
+use super::add_node::{only_about, settled, whole_fleet};
+use super::apply::{carry_out, newcomers, offline};
+use super::execute::Consent;
+use super::fleet::{self, Fleet};
+use super::moving::Moving;
+use super::planning;
+use super::world::World;
+use crate::cli::{Global, ReplaceNode};
+use crate::error::{Failure, Result, exit};
+use crate::inventory::Edit;
+use crate::report::Reporter;
+use crate::steps::Mode;
+
+/// `homectl replace-node`.
+pub(super) async fn run(args: &ReplaceNode, global: &Global, out: &Reporter) -> Result<u8> {
+    whole_fleet(global, "replace-node")?;
+    let old = World::open(&args.inventory, global, out).await?;
+    let Some(node) = old.cluster.node(&args.name) else {
+        let known: Vec<&str> = old.cluster.nodes.iter().map(|n| n.name.as_str()).collect();
+        return Err(
+            Failure::new(exit::USAGE, format!("there is no node `{}`", args.name)).help(format!("the nodes are {}", known.join(", ")))
+        );
+    };
+    let mut edit = Edit::open(&args.inventory)?;
+    if let Some(address) = &args.address {
+        edit.set_address(&args.name, address)?;
+    }
+    if let Some(key) = &args.host_key {
+        edit.set_host_key(&args.name, key);
+    }
+    let control_plane = node.is_control_plane();
+    let mut world = World::draft(&edit, global, out).await?;
+    world.moving = Some(Moving::Replaced(args.name.clone()));
+    let mut fleet = fleet::open(&world, global, out).await?;
+    if let Some(key) = fleet.renewed.get(&args.name) {
+        edit.set_host_key(&args.name, key);
+    }
+    offline(&world, &fleet, global)?;
+    empty(&world, &fleet, &args.name, control_plane)?;
+    // One that was cut off is gone on with.
+    if fleet.facts.get(&args.name).is_some_and(|f| f.cluster.is_none()) {
+        settled(&old, &fleet.without(&args.name), &args.name, global, out).await?;
+    }
+    let warnings = newcomers(&world, &fleet).await?;
+    let mut plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
+    plan.warnings.extend(warnings);
+    only_about(&plan, &args.name)?;
+    let question = format!("This machine takes the place of {}.", args.name);
+    let consent = Consent { question, word: "yes".into(), to_this_only: false };
+    carry_out(&mut world, &mut fleet, plan, &consent, &|world| world.keep(&edit, out), global, out).await.map(|done| done.code)
+}
+
+/// The new machine has nothing of a node on it, or not what matters: a control plane without etcd's data has lost its disk.
+fn empty(world: &World, fleet: &Fleet, name: &str, control_plane: bool) -> Result<()> {
+    let facts = fleet.facts.get(name).ok_or_else(|| {
+        Failure::failed("the new machine does not answer; nothing was changed anywhere")
+            .on(name)
+            .help("is it on, and is its address right?")
+    })?;
+    let Some(cluster) = &facts.cluster else { return Ok(()) };
+    let (node, ours) = (facts.cluster_node.as_deref().unwrap_or("?"), *cluster == world.cluster.name);
+    // What a cut run of this left: the record of its membership is written last.
+    let unfinished = control_plane && (!facts.etcd_data || facts.etcd_cluster_id.is_none()) || !facts.kubelet_serving;
+    if ours && node == name && unfinished {
+        return Ok(());
+    }
+    let help = if ours && node == name {
+        "it is still that node and has its data: `homectl apply` mends it, also after a change of its address"
+    } else {
+        "check the address; what an older life left there goes with `homectl reset` of that inventory, or by installing it anew"
+    };
+    Err(Failure::refused("the machine is not empty")
+        .on(name)
+        .seen(format!("it is the node `{node}` of the cluster `{cluster}`"))
+        .help(help))
+}
