@@ -53,10 +53,10 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
         foreign: prefixed(&lines, "foreign.").map(|(k, v)| Foreign { what: k.to_owned(), evidence: v.to_owned() }).collect(),
         firewalls: prefixed(&lines, "firewall.").map(|(k, _)| k.to_owned()).collect(),
         listening: all(&lines, "listen").filter_map(|v| u16::from_str_radix(&v, 16).ok()).collect(),
-        sysctls: get("container_sysctl")
-            .split_whitespace()
+        sysctls: words(get("container_sysctl"))
+            .iter()
             .filter_map(|w| w.split_once(':'))
-            .map(|(k, v)| (k.replace('/', "."), v.to_owned()))
+            .map(|(k, v)| (k.replace('/', "."), v.into()))
             .collect(),
         locked_sysctls: get("locked_sysctl").split_whitespace().map(|k| k.replace('/', ".")).collect(),
         cluster: Some(get("cluster").to_owned()).filter(|c| !c.is_empty()),
