@@ -19,7 +19,6 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
         return Err(format!("the reply is cut: it ends with {:?}", reply.lines().last().unwrap_or_default()));
     }
     let caps = u64::from_str_radix(get("caps"), 16).map_err(|e| format!("capability mask {:?}: {e}", get("caps")))?;
-    let number = |key: &str| get(key).parse::<u64>().map_err(|e| format!("{key} {:?}: {e}", get(key)));
     let container = if get("container").is_empty() { "none" } else { get("container") };
     Ok(Facts {
         os_id: get("os.ID").to_owned(),
@@ -47,7 +46,7 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
         search: words(get("search")),
         has_etc_hosts: get("hosts") == "yes",
         swap: get("swap") == "yes",
-        memory_kib: number("memory_kib")?,
+        memory_kib: get("memory_kib").parse().map_err(|e| format!("memory_kib {:?}: {e}", get("memory_kib")))?,
         free_kib: prefixed(&lines, "free.").filter_map(|(k, v)| Some((k.to_owned(), v.parse().ok()?))).collect(),
         addresses: prefixed(&lines, "addr.").map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
         foreign: prefixed(&lines, "foreign.").map(|(k, v)| Foreign { what: k.to_owned(), evidence: v.to_owned() }).collect(),
