@@ -2,18 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use assert_cmd::Command;
+use assert_cmd::assert::OutputAssertExt;
 use homectl::cluster::Lock;
 use homectl::inventory;
 use homectl::secrets::{self, Secrets};
 use lock::lock;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use watched::watched;
 
 #[path = "fixture/lock.rs"]
 mod lock;
+#[path = "fixture/watched.rs"]
+mod watched;
 
 struct Home(tempfile::TempDir);
 
@@ -37,9 +41,7 @@ impl Home {
 
     /// stdout and stderr of a verb that ends with `code`.
     fn told(&self, code: i32, args: &[&str]) -> (String, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_homectl"));
-        command.args(args).current_dir(self.0.path()).env_clear().env("HOME", self.0.path());
-        let told = command.assert().code(code);
+        let told = self.command().args(args).assert().code(code);
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         (text(&told.get_output().stdout), text(&told.get_output().stderr))
     }
@@ -53,6 +55,12 @@ impl Home {
         let file = self.inventory().with_extension("secrets.age");
         secrets::save(&file, &secrets, &identity.identity, &[]).unwrap();
         file
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_homectl"));
+        command.current_dir(self.0.path()).env_clear().env("HOME", self.0.path());
+        command
     }
 }
 
@@ -174,15 +182,20 @@ fn annotations_point_at_nodes_and_mistakes() {
     assert!(text.contains("::error file=inventory.toml,line=3,col=1::unknown key `kubernets`"), "{text}");
 }
 
-/// A large house: seconds and megabytes, in a build without optimisation.
+/// A large house. The bounds are those of the design, in a build without optimisation.
 #[test]
-fn five_hundred_nodes() {
+fn a_thousand_nodes() {
     let mut text = HOUSE.replace("[ssh]", "[network]\noverlay = \"10.64.0.0/20\"\npods = \"10.128.0.0/9\"\n\n[ssh]");
-    for i in 0..500 {
+    for i in 0..998 {
         let _ = write!(text, "\n[[node]]\nname = \"n{i}\"\naddress = \"192.168.{}.{}\"\n", 2 + i / 200, 1 + i % 200);
     }
     let home = Home::new(&text);
-    let plan = home.run(0, &["plan", "--offline", "--locked"]);
-    let lanes: BTreeMap<&str, usize> = plan.lines().filter(|l| !l.starts_with(' ')).map(|l| (l, 1)).collect();
-    assert!(lanes.contains_key("n499") && lanes.contains_key("n0"), "every node has a lane");
+    let run = |args: &[&str]| watched(home.command().args(args), home.0.path());
+    let seen = run(&["validate"]);
+    assert!(seen.status.success() && seen.cpu < 100, "{}: {} hundredths of a second", seen.err, seen.cpu);
+    let seen = run(&["plan", "--offline", "--locked"]);
+    let lanes: BTreeSet<&str> = seen.out.lines().filter(|l| !l.starts_with(' ')).collect();
+    assert!(lanes.contains("n997") && lanes.contains("n0"), "every node has a lane: {}", seen.err);
+    assert!(seen.peak < 500_000, "{} KiB", seen.peak);
+    assert!(seen.cpu < 2000, "{} hundredths of a second", seen.cpu);
 }

@@ -57,6 +57,11 @@ impl Draft {
         self.steps.extend(judged.into_iter().map(|j| if self.only_shown { j.shown(self.in_short) } else { j.step }));
     }
 
+    /// Takes over what was judged apart.
+    pub fn join(&mut self, other: Self) {
+        self.steps.extend(other.steps);
+    }
+
     /// Puts all that was added into the order in which versions move.
     pub fn moving(&mut self, rollout: &Rollout) {
         rollout.shape(&mut self.steps);

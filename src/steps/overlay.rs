@@ -4,14 +4,14 @@
 //! configuration file: a program joins the two in a pipe.
 
 use super::{Ctx, Step};
-use crate::cluster::{Node, PodNetwork};
+use crate::cluster::PodNetwork;
 use crate::error::{Failure, Result};
 use crate::facts::WireGuard;
 use crate::secrets::SecretText;
 use crate::template::{context, render};
 use crate::want::{Dir, File, Guard, Unit, Want};
 use minijinja::Value;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 pub(super) const UNIT: &str = "homectl-overlay.service";
 const ENDPOINTS: &str = "homectl-overlay-endpoints";
@@ -24,7 +24,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     let mut wants = vec![
         Want::Dir(Dir::new("/etc/homectl/overlay").mode(0o700)),
         Want::File(File::secret("/etc/homectl/overlay/private.key", terminated(&key.private)).reloads(UNIT)),
-        Want::File(File::text("/etc/homectl/overlay/link", link(ctx)?).mode(0o600).reloads(UNIT)),
+        Want::File(File::text("/etc/homectl/overlay/link", link(ctx, &peers)?).mode(0o600).reloads(UNIT)),
         Want::File(File::text("/etc/homectl/overlay/wg0.conf", configuration(ctx, &peers)?).mode(0o600).reloads(UNIT)),
         Want::File(File::text(PROGRAM, render("overlay/overlay.sh.j2", context! {})?).mode(0o755)),
         Want::Guard(leftovers()),
@@ -38,9 +38,12 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
 
 /// One line of the mesh as this node sees it.
 struct Peer<'a> {
-    node: &'a Node,
+    name: &'a str,
     key: &'a str,
     endpoint: Option<String>,
+    overlay: Ipv4Addr,
+    /// Its pods are behind it, unless somebody else connects pods.
+    pods: Option<String>,
 }
 
 fn peers<'a>(ctx: &'a Ctx) -> Result<Vec<Peer<'a>>> {
@@ -48,7 +51,8 @@ fn peers<'a>(ctx: &'a Ctx) -> Result<Vec<Peer<'a>>> {
     others
         .map(|node| {
             let key = ctx.secrets.wireguard.get(&node.name).ok_or_else(|| keyless(&node.name))?;
-            Ok(Peer { node, key: &key.public, endpoint: node.endpoint_from(ctx.node) })
+            let pods = (ctx.cluster.network.cni == PodNetwork::WireGuard).then(|| node.pods.to_string());
+            Ok(Peer { name: &node.name, key: &key.public, endpoint: node.endpoint_from(ctx.node), overlay: node.overlay, pods })
         })
         .collect()
 }
@@ -62,26 +66,19 @@ fn configuration(ctx: &Ctx, peers: &[Peer]) -> Result<String> {
     let peers: Vec<Value> = peers
         .iter()
         .map(|p| {
-            let mut allowed = vec![format!("{}/32", p.node.overlay)];
-            allowed.extend(pods(ctx, p.node));
-            context! { name => p.node.name.as_str(), key => p.key, allowed => allowed.join(","), endpoint => p.endpoint.as_deref() }
+            let behind = p.pods.as_ref().map(|pods| format!(",{pods}")).unwrap_or_default();
+            context! { name => p.name, key => p.key, allowed => format!("{}/32{behind}", p.overlay), endpoint => p.endpoint.as_deref() }
         })
         .collect();
     render("overlay/wg0.conf.j2", context! { port => ctx.node.listen_port, peers })
 }
 
 /// What the program needs besides WireGuard's own configuration.
-fn link(ctx: &Ctx) -> Result<String> {
-    let others = ctx.cluster.nodes.iter().filter(|n| n.name != ctx.node.name);
-    let routes: Vec<String> = others.filter_map(|n| pods(ctx, n)).collect();
+fn link(ctx: &Ctx, peers: &[Peer]) -> Result<String> {
+    let routes: Vec<String> = peers.iter().filter_map(|p| p.pods.clone()).collect();
     let address = format!("{}/{}", ctx.node.overlay, ctx.cluster.network.overlay.prefix_len());
     let driver = if ctx.facts.wireguard == WireGuard::Kernel { "kernel" } else { "wireguard-go" };
     render("overlay/link.j2", context! { address, routes, driver, mtu => ctx.cluster.network.mtu })
-}
-
-/// A node's pods are behind it, unless somebody else connects pods.
-fn pods(ctx: &Ctx, node: &Node) -> Option<String> {
-    (ctx.cluster.network.cni == PodNetwork::WireGuard).then(|| node.pods.to_string())
 }
 
 fn unit(ctx: &Ctx) -> Result<String> {

@@ -12,8 +12,8 @@ use std::path::{Component, Path, PathBuf};
 /// `homectl render`.
 pub(super) async fn run(args: &Render, global: &Global, out: &Reporter) -> Result<u8> {
     let (cluster, names) = assumed::cluster(&args.target.inventory, global, out).await?;
-    let mut files = BTreeMap::new();
-    assumed::each(&cluster, &names, jiff::Timestamp::now().as_second(), &mut |steps| gather(&steps, &mut files))?;
+    let lanes = assumed::each(&cluster, &names, jiff::Timestamp::now().as_second(), |steps| gather(&steps))?;
+    let files: BTreeMap<PathBuf, String> = lanes.into_iter().flatten().collect();
     cleared(&args.out)?;
     let list: String = files.keys().flat_map(|path| [path.display().to_string(), "\n".into()]).collect();
     write(&args.out.join(LIST), &list)?;
@@ -25,7 +25,8 @@ pub(super) async fn run(args: &Render, global: &Global, out: &Reporter) -> Resul
 }
 
 /// Paths below the folder, and what is in each. Secrets are named and not shown.
-fn gather(steps: &[Step], files: &mut BTreeMap<PathBuf, String>) {
+fn gather(steps: &[Step]) -> BTreeMap<PathBuf, String> {
+    let mut files: BTreeMap<PathBuf, String> = BTreeMap::new();
     for step in steps {
         let place = PathBuf::from(match &step.id.lane {
             Lane::Node(name) => name,
@@ -56,6 +57,7 @@ fn gather(steps: &[Step], files: &mut BTreeMap<PathBuf, String>) {
             }
         }
     }
+    files
 }
 
 fn hidden(what: &str, mode: u32, owner: &str) -> String {

@@ -95,6 +95,41 @@ pub struct Lines {
 }
 
 impl Lines {
+    /// The unified diff from nothing to `text`.
+    #[must_use]
+    pub fn added(text: &str) -> Self {
+        let mut lines = Self::default();
+        if text.is_empty() {
+            return lines;
+        }
+        let count = text.lines().count();
+        lines.text.reserve(text.len() + count + 40);
+        lines.push("", &if count == 1 { "@@ -0,0 +1 @@".to_owned() } else { format!("@@ -0,0 +1,{count} @@") });
+        for line in text.lines() {
+            lines.push("+", line);
+        }
+        if !text.ends_with('\n') {
+            lines.push("", "\\ No newline at end of file");
+        }
+        lines
+    }
+
+    fn push(&mut self, sign: &str, line: &str) {
+        let is_moved = match sign {
+            "" => line.starts_with(['+', '-']) && !line.starts_with("+++") && !line.starts_with("---"),
+            _ => true,
+        };
+        self.moved += usize::from(is_moved);
+        self.all += 1;
+        self.text.push_str(sign);
+        // A line that is two (a name with a newline in it, say) stays one.
+        for (i, part) in line.split('\n').enumerate() {
+            self.text.push_str(if i > 0 { "\u{2424}" } else { "" });
+            self.text.push_str(part);
+        }
+        self.text.push('\n');
+    }
+
     /// Each without its end.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.text.strip_suffix('\n').into_iter().flat_map(|text| text.split('\n'))
@@ -120,12 +155,11 @@ impl Lines {
 
 impl<T: AsRef<str>> From<Vec<T>> for Lines {
     fn from(lines: Vec<T>) -> Self {
-        let header = |l: &str| l.starts_with("+++") || l.starts_with("---");
-        let is_moved = |l: &&T| (l.as_ref().starts_with('+') || l.as_ref().starts_with('-')) && !header(l.as_ref());
-        let (moved, all) = (lines.iter().filter(is_moved).count(), lines.len());
-        // A line that is two (a name with a newline in it, say) stays one.
-        let text = lines.iter().flat_map(|l| [l.as_ref().replace('\n', "\u{2424}"), "\n".to_owned()]).collect();
-        Self { text, moved, all }
+        let mut all = Self::default();
+        for line in &lines {
+            all.push("", line.as_ref());
+        }
+        all
     }
 }
 
@@ -158,7 +192,7 @@ impl Change {
 
     /// With lines to show.
     #[must_use]
-    pub fn lines(mut self, lines: Vec<String>) -> Self {
+    pub fn lines(mut self, lines: impl Into<Lines>) -> Self {
         self.lines = lines.into();
         self
     }
@@ -208,5 +242,20 @@ impl Verdict {
             Self::Change(c) | Self::Deferred { change: c, .. } => Some(c),
             Self::Settled(_) | Self::Blocked { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lines;
+    use crate::want::file::unified;
+
+    #[test]
+    fn a_new_text_is_a_diff_from_nothing() {
+        for text in ["", "a", "a\n", "a\nb", "a\n\nb\n", "\n", "++x\n", "--- x\n+y\n", "a\r\nb\r\n"] {
+            let (added, diff) = (Lines::added(text), Lines::from(unified("", text)));
+            assert_eq!(added.iter().collect::<Vec<_>>(), diff.iter().collect::<Vec<_>>(), "{text:?}");
+        }
+        assert_eq!(Lines::added("++x\n").size(), (1, 2), "a line that looks like a header is none");
     }
 }

@@ -3,7 +3,7 @@
 
 use super::sealed::{Judged, NEVER, Sealed};
 use super::seen::{Inode, InodeKind};
-use super::{Act, Change, NOT_COMPARED, Notify, Run, Seen, Verdict, Want, quote};
+use super::{Act, Change, Lines, NOT_COMPARED, Notify, Run, Seen, Verdict, Want, quote};
 use crate::pki::Ca;
 use crate::secrets::SecretText;
 use sha2::{Digest, Sha256};
@@ -126,9 +126,9 @@ impl File {
             Seen::Same => Verdict::Settled("same digest".into()),
             Seen::Absent => {
                 let lines = match body {
-                    Body::Text(t) => unified("", t),
-                    Body::Secret(s) => vec![secret_line(None, s)],
-                    Body::Sealed(sealed) => sealed.lines(),
+                    Body::Text(t) => Lines::added(t),
+                    Body::Secret(s) => vec![secret_line(None, s)].into(),
+                    Body::Sealed(sealed) => sealed.lines().into(),
                 };
                 Verdict::Change(self.change(body, Act::Create, "missing".into(), lines))
             }
@@ -139,7 +139,7 @@ impl File {
 
     fn compare(&self, body: &Body, inode: &Inode) -> Verdict {
         if self.masked(inode) {
-            let rest = self.change(body, Act::Update, String::new(), Vec::new());
+            let rest = self.change(body, Act::Update, String::new(), Lines::default());
             let Run::Script(write) = &rest.run else { return Verdict::Change(rest) };
             let p = quote(&self.path);
             let script = format!("[ \"$(readlink {p})\" != /dev/null ] || rm -f {p}\n{}", write.as_str());
@@ -188,7 +188,7 @@ impl File {
         self.unit().is_some() && inode.kind == InodeKind::Link("/dev/null".into())
     }
 
-    fn change(&self, body: &Body, act: Act, why: String, lines: Vec<String>) -> Change {
+    fn change(&self, body: &Body, act: Act, why: String, lines: impl Into<Lines>) -> Change {
         let bytes = match body {
             Body::Text(text) => text.as_bytes(),
             Body::Secret(secret) => secret.expose().as_bytes(),

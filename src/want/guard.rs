@@ -92,7 +92,7 @@ impl Guard {
                 GuardSeen::DEFERRED,
                 self.run.as_str()
             );
-            Change::script(Act::Run, why, script).lines(output.lines().map(str::to_owned).collect()).impact(self.impact.clone())
+            Change::script(Act::Run, why, script).lines(output.lines().collect::<Vec<_>>()).impact(self.impact.clone())
         };
         match *status {
             0 => Verdict::Settled(self.title.clone()),

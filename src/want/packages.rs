@@ -27,7 +27,7 @@ impl Packages {
             return Verdict::Settled(format!("all installed: {}", self.names.join(", ")));
         }
         let script = format!("set -- {}\n{}\n", missing.join(" "), self.install);
-        let lines = missing.iter().map(|m| format!("+ {m}")).collect();
+        let lines: Vec<_> = missing.iter().map(|m| format!("+ {m}")).collect();
         Verdict::Change(Change::script(Act::Create, format!("missing: {}", missing.join(", ")), script).lines(lines))
     }
 }

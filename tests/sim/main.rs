@@ -13,4 +13,6 @@ mod lock;
 mod needles;
 #[path = "../fixture/scenes.rs"]
 mod scenes;
+#[path = "../fixture/watched.rs"]
+mod watched;
 mod world;

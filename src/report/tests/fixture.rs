@@ -14,7 +14,7 @@ pub(super) fn item(addr: &str, verdict: Verdict) -> Item {
 }
 
 pub(super) fn change(act: Act, why: &str, lines: &[&str]) -> Change {
-    let lines = lines.iter().map(ToString::to_string).collect();
+    let lines = lines.to_vec();
     Change::script(act, why, format!("echo {CANARY}")).lines(lines)
 }
 

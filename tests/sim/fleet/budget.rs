@@ -4,11 +4,10 @@
 use super::engine::{Fleet, Trouble};
 use super::gates::Gates;
 use super::home::{self, Home};
+use crate::watched::{Watched, watched};
 use homectl::steps::Mode;
 use std::collections::BTreeMap;
-use std::fs;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 const MACHINES: usize = 100;
 /// Control planes, and a worker that the others are copies of.
@@ -19,16 +18,6 @@ const BYTES: u64 = 20_000;
 /// KiB of memory that the program may take: for each machine, and for itself (this build is not optimised).
 const MEMORY: u64 = 1024;
 const ITSELF: u64 = 32 << 10;
-
-/// The program at work.
-struct Seen {
-    out: String,
-    err: String,
-    /// KiB.
-    peak: u64,
-    /// Hundredths of a second.
-    cpu: u64,
-}
 
 #[expect(clippy::print_stdout, reason = "the figures of docs/measurements.md")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -42,7 +31,7 @@ async fn a_hundred_machines_with_nothing_to_do() {
     gates.open(&fleet.machines().zip(1..).map(|(m, number)| (home::address(number), m)).collect::<Vec<_>>());
     let seen = look(&home);
     let context = format!("{}\n{}\n{}", seen.out, seen.err, gates.log());
-    assert!(seen.out.starts_with("No changes."), "{context}");
+    assert!(seen.status.success() && seen.out.starts_with("No changes."), "{context}");
     let traffic = traffic(&seen.err);
     assert_eq!(traffic.len(), MACHINES, "{context}");
     for (name, [turns, up, down]) in &traffic {
@@ -62,28 +51,12 @@ async fn a_hundred_machines_with_nothing_to_do() {
 }
 
 /// `apply` of all machines by name: the API, which has a count of its own, is left out.
-fn look(home: &Home) -> Seen {
+fn look(home: &Home) -> Watched {
     let names: Vec<String> = (1..=MACHINES).map(home::name).collect();
-    let path = |name: &str| home.path().join(name);
     let mut command = Command::new(env!("CARGO_BIN_EXE_homectl"));
     command.args(["apply", "--yes", "--locked", "--traffic", "--limit", &names.join(","), "--identity"]);
     command.arg(home.identity()).arg(home.inventory()).env_clear().env("HOME", home.path()).stdin(Stdio::null());
-    command.stdout(fs::File::create(path("out")).unwrap()).stderr(fs::File::create(path("err")).unwrap());
-    let mut child = command.spawn().unwrap();
-    let (mut peak, mut cpu) = (0, 0);
-    let about = |file: &str, id: u32| fs::read_to_string(format!("/proc/{id}/{file}")).unwrap_or_default();
-    while child.try_wait().unwrap().is_none() {
-        if let Some(kib) = about("status", child.id()).lines().find_map(|l| l.strip_prefix("VmHWM:")) {
-            peak = kib.trim().trim_end_matches(" kB").parse().unwrap();
-        }
-        // Behind the name in brackets, user and system time are the twelfth and the next.
-        let stat = about("stat", child.id());
-        let times = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
-        cpu = times.map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>().max(cpu);
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let text = |name: &str| fs::read_to_string(path(name)).unwrap();
-    Seen { out: text("out"), err: text("err"), peak, cpu }
+    watched(&mut command, home.path())
 }
 
 /// Turns, bytes sent, bytes received of each machine.
