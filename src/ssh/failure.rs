@@ -51,7 +51,7 @@ impl RemoteError {
             }
             Self::Upload { seen, .. } if seen.contains("No space left") => format!("make room on {node}, then run the same command again"),
             Self::Timeout { .. } => format!("look at what keeps {node} busy, then run the same command again"),
-            Self::Tunnel { .. } | Self::Upload { .. } | Self::Local { .. } => return None,
+            Self::Tunnel { .. } | Self::Upload { .. } | Self::Download { .. } | Self::Local { .. } => return None,
         })
     }
 }

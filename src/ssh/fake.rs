@@ -1,8 +1,9 @@
 //! A host that answers from a script, for tests of everything above this module.
 
-use super::remote::{Remote, Stream};
+use super::remote::{Remote, Stream, Take};
 use super::{Counters, Line, RemoteError, Reply};
 use futures::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +16,7 @@ type Dial = dyn Fn(&str, u16) -> Result<Box<dyn Stream>, RemoteError> + Send + S
 pub struct Fake {
     answers: Vec<Box<Answer>>,
     dial: Option<Box<Dial>>,
+    files: BTreeMap<String, Vec<u8>>,
     asked: Mutex<Asked>,
     /// Who holds the lock; the same machine may be seen by several fakes.
     lock: Arc<Mutex<Option<String>>>,
@@ -69,6 +71,13 @@ impl Fake {
         self
     }
 
+    /// With a file that can be downloaded.
+    #[must_use]
+    pub fn file(mut self, path: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        self.files.insert(path.to_owned(), bytes.into());
+        self
+    }
+
     /// Makes the lock one that other fakes share.
     #[must_use]
     pub fn with_lock(mut self, lock: Arc<Mutex<Option<String>>>) -> Self {
@@ -111,6 +120,18 @@ impl Remote for Fake {
         let size = std::fs::metadata(&from).map(|m| m.len()).map_err(|e| RemoteError::Local { seen: format!("{}: {e}", from.display()) });
         guard(&self.asked).uploads.push((from, to.to_owned()));
         Box::pin(std::future::ready(size.map(sent)))
+    }
+
+    fn download<'a>(&'a self, from: &'a str, take: Take<'a>) -> BoxFuture<'a, Result<u64, RemoteError>> {
+        let given = match self.files.get(from) {
+            // In two pieces, as the wire may have it.
+            Some(bytes) => {
+                let (a, b) = bytes.split_at(bytes.len() / 2);
+                take(a).and_then(|()| take(b)).map(|()| bytes.len() as u64).map_err(|e| RemoteError::Local { seen: e.to_string() })
+            }
+            None => Err(RemoteError::Download { from: from.to_owned(), seen: "No such file or directory".to_owned() }),
+        };
+        Box::pin(std::future::ready(given))
     }
 
     fn tunnel<'a>(&'a self, address: &'a str, port: u16) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>> {

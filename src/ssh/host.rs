@@ -3,9 +3,9 @@
 use super::dial::Dialer;
 use super::link::Link;
 use super::lock::{self, Holding};
-use super::remote::{Connection, Remote, Stream};
+use super::remote::{Connection, Remote, Stream, Take};
 use super::shell::{self, Shell};
-use super::{ConnectSpec, Counters, Line, RemoteError, Reply, node, root, upload};
+use super::{ConnectSpec, Counters, Line, RemoteError, Reply, download, node, root, upload};
 use futures::future::BoxFuture;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,6 +58,13 @@ impl Remote for Host {
 
     fn upload<'a>(&'a self, from: PathBuf, to: &'a str, sent: &'a (dyn Fn(u64) + Send + Sync)) -> BoxFuture<'a, Result<(), RemoteError>> {
         Box::pin(self.upload_now(from, to, sent))
+    }
+
+    fn download<'a>(&'a self, from: &'a str, take: Take<'a>) -> BoxFuture<'a, Result<u64, RemoteError>> {
+        Box::pin(async move {
+            let link = self.dialer.dial().await?;
+            download::receive(&self.dialer, &link, from, take).await
+        })
     }
 
     fn tunnel<'a>(&'a self, address: &'a str, port: u16) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>> {

@@ -1,7 +1,7 @@
 //! The same root shell on this computer: a child instead of a connection. Scripts are tested for real with it.
 
 use super::pipe::Pipe;
-use super::remote::{Remote, Stream};
+use super::remote::{Remote, Stream, Take};
 use super::shell::{self, Shell};
 use super::{Counters, Line, RemoteError, Reply, node};
 use futures::future::BoxFuture;
@@ -73,6 +73,23 @@ impl Remote for LocalShell {
                 to.write_all(&buffer[..n]).await.map_err(|e| local(&e))?;
                 total += n as u64;
                 sent(total);
+            }
+        })
+    }
+
+    fn download<'a>(&'a self, from: &'a str, take: Take<'a>) -> BoxFuture<'a, Result<u64, RemoteError>> {
+        Box::pin(async move {
+            let failed = |e: &std::io::Error| RemoteError::Download { from: from.to_owned(), seen: e.to_string() };
+            let mut file = tokio::fs::File::open(self.root.join(from.trim_start_matches('/'))).await.map_err(|e| failed(&e))?;
+            let mut buffer = vec![0; 1 << 20];
+            let mut total = 0;
+            loop {
+                let n = file.read(&mut buffer).await.map_err(|e| failed(&e))?;
+                if n == 0 {
+                    return Ok(total);
+                }
+                take(&buffer[..n]).map_err(|e| local(&e))?;
+                total += n as u64;
             }
         })
     }

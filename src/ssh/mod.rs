@@ -3,6 +3,7 @@
 mod config;
 mod dial;
 mod door;
+mod download;
 mod failure;
 mod fake;
 mod host;
@@ -29,7 +30,7 @@ pub use fake::{Asked, Fake};
 pub use host::connect;
 pub use keyring::KeyRing;
 pub use local::LocalShell;
-pub use remote::{Connection, Counters, Line, Remote, RemoteError, Reply, Stream};
+pub use remote::{Connection, Counters, Line, Remote, RemoteError, Reply, Stream, Take};
 pub use spec::{Ask, ConnectSpec, Recorded};
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The four small shell programs that run on a node, and how values get into them. They reach the node
+//! The five small shell programs that run on a node, and how values get into them. They reach the node
 //! through stdin only: never as a file, never (but for their first line) as an argument.
 
 use data_encoding::HEXLOWER;
@@ -39,6 +39,11 @@ pub(super) fn lock(token: &str, lock: &str, id: &str, who: &str, patience: u64) 
 /// The receiver of one file of `bytes` bytes.
 pub(super) fn receive(token: &str, to: &str, bytes: u64) -> String {
     fill(include_str!("node/receive.sh"), &[("TOKEN", token), ("TO", &quote(to)), ("BYTES", &bytes.to_string())])
+}
+
+/// The giver of one file.
+pub(super) fn give(token: &str, from: &str) -> String {
+    fill(include_str!("node/give.sh"), &[("TOKEN", token), ("FROM", &quote(from))])
 }
 
 /// Leaves comments out and puts values in. A value never holds an `@`-name that is filled later on.
@@ -82,7 +87,7 @@ mod tests {
 
     #[test]
     fn nothing_is_left_unfilled() {
-        for text in [become_root("T", "P", 7), shell("T", "/l"), lock("T", "/l", "I", "W", 1), receive("T", "/x", 1)] {
+        for text in [become_root("T", "P", 7), shell("T", "/l"), lock("T", "/l", "I", "W", 1), receive("T", "/x", 1), give("T", "/x")] {
             assert!(!text.contains('@'), "{text}");
         }
     }

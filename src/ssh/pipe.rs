@@ -117,6 +117,18 @@ impl Receiver {
         }
     }
 
+    /// What comes next, at least one and at most `most` bytes of it; `None` when the program ended.
+    pub(super) async fn bytes(&mut self, most: u64) -> Option<Bytes> {
+        while self.buffer.is_empty() {
+            if !self.more().await {
+                return None;
+            }
+        }
+        self.scanned = 0;
+        let n = usize::try_from(most).unwrap_or(usize::MAX).min(self.buffer.len());
+        Some(self.buffer.split_to(n).freeze())
+    }
+
     /// The next whole line, without its newline; `None` when the program ended.
     pub(super) async fn line(&mut self) -> Option<BytesMut> {
         loop {

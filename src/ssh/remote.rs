@@ -46,6 +46,9 @@ pub enum RemoteError {
     /// A file did not get to the host; `seen` are the words of the program that wrote it.
     #[error("the upload to {to} failed: {seen}")]
     Upload { to: String, seen: String },
+    /// A file could not be had from the host; `seen` are the words of the program that read it.
+    #[error("{from} could not be fetched: {seen}")]
+    Download { from: String, seen: String },
     /// Something is missing on the operator's own computer: a key file, `known_hosts`, a password.
     #[error("{seen}")]
     Local { seen: String },
@@ -69,6 +72,9 @@ pub struct Counters {
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// Takes the next piece of a file; an error ends the download.
+pub type Take<'a> = &'a mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send);
+
 /// An open session with one host: a long-lived root shell and what goes beside it.
 pub trait Remote: Send + Sync {
     /// Runs `script` (POSIX sh) as root in the host's one shell, in a subshell of its own, and feeds each
@@ -78,6 +84,10 @@ pub trait Remote: Send + Sync {
     /// Streams the file `from` (on this computer) into a new root-owned 0600 file `to` over a connection of its
     /// own, calling `sent` with the bytes sent so far. The caller verifies and renames.
     fn upload<'a>(&'a self, from: PathBuf, to: &'a str, sent: &'a (dyn Fn(u64) + Send + Sync)) -> BoxFuture<'a, Result<(), RemoteError>>;
+
+    /// Reads the file `from` of the host into `take` over a connection of its own; how many bytes it had. The caller verifies:
+    /// what was taken before an error is half a file.
+    fn download<'a>(&'a self, from: &'a str, take: Take<'a>) -> BoxFuture<'a, Result<u64, RemoteError>>;
 
     /// A TCP connection from the host to `address:port` (direct-tcpip).
     fn tunnel<'a>(&'a self, address: &'a str, port: u16) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>>;

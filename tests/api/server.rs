@@ -4,7 +4,7 @@ use crate::pki::{Leaf, leaf};
 use futures::future::BoxFuture;
 use homectl::kube::{Api, Credentials, Target};
 use homectl::secrets::Secrets;
-use homectl::ssh::{Connection, Counters, Line, Remote, RemoteError, Reply, Stream};
+use homectl::ssh::{Connection, Counters, Line, Remote, RemoteError, Reply, Stream, Take};
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,10 @@ impl Remote for Loopback {
     }
 
     fn upload<'a>(&'a self, _: PathBuf, _: &'a str, _: &'a (dyn Fn(u64) + Send + Sync)) -> BoxFuture<'a, Result<(), RemoteError>> {
+        Box::pin(async { Err(RemoteError::Lost { seen: "there is no disk here".into() }) })
+    }
+
+    fn download<'a>(&'a self, _: &'a str, _: Take<'a>) -> BoxFuture<'a, Result<u64, RemoteError>> {
         Box::pin(async { Err(RemoteError::Lost { seen: "there is no disk here".into() }) })
     }
 

@@ -37,6 +37,33 @@ async fn uploads_are_whole_private_and_new() {
 }
 
 #[tokio::test]
+async fn downloads_are_whole_or_say_why() {
+    let server = Sshd::start("MaxSessions 1");
+    let host = server.session().await;
+    // Bytes that look like lines, and none at the end.
+    let bytes: Vec<u8> = (0..3_000_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let from = server.path("it's a file");
+    for bytes in [&bytes[..], b"no newline", b""] {
+        std::fs::write(&from, bytes).unwrap();
+        let mut taken = Vec::new();
+        let mut take = |piece: &[u8]| {
+            taken.extend_from_slice(piece);
+            Ok(())
+        };
+        assert_eq!(host.download(from.to_str().unwrap(), &mut take).await.unwrap(), bytes.len() as u64);
+        assert!(taken == bytes);
+    }
+    for (path, words) in [("/nowhere/at all", "No such file"), ("/tmp", "it is a directory")] {
+        let error = host.download(path, &mut |_| Ok(())).await.unwrap_err();
+        assert!(matches!(&error, RemoteError::Download { seen, .. } if seen.contains(words)), "{error:?}");
+    }
+    std::fs::write(&from, &bytes).unwrap();
+    let full = host.download(from.to_str().unwrap(), &mut |_| Err(std::io::Error::other("the disk is full"))).await.unwrap_err();
+    assert!(matches!(&full, RemoteError::Local { seen } if seen.ends_with("the disk is full")), "{full:?}");
+    assert_eq!(run(&host, "echo on").await.unwrap().output, "on\n");
+}
+
+#[tokio::test]
 async fn a_full_disk_is_told_and_nothing_stays() {
     let server = Sshd::start("");
     let host = server.session().await;

@@ -2,7 +2,7 @@
 
 use super::machine::Machine;
 use futures::future::BoxFuture;
-use homectl::ssh::{Counters, Line, LocalShell, Remote, RemoteError, Reply, Stream};
+use homectl::ssh::{Counters, Line, LocalShell, Remote, RemoteError, Reply, Stream, Take};
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -159,6 +159,10 @@ impl Remote for Host {
             sent(bytes.len() as u64);
             Ok(())
         })
+    }
+
+    fn download<'a>(&'a self, from: &'a str, take: Take<'a>) -> BoxFuture<'a, Result<u64, RemoteError>> {
+        self.shell.download(from, take)
     }
 
     fn tunnel<'a>(&'a self, address: &'a str, port: u16) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>> {
