@@ -61,10 +61,19 @@ pub enum Verb {
     Rollback(Target),
     /// Add a machine to the cluster, and to the inventory
     AddNode(AddNode),
-    /// Let a machine go: its pods move, etcd goes on without it, what homectl put there is removed
+    /// Let a machine go: its pods move, etcd goes on without it, what is ours there goes
     RemoveNode(RemoveNode),
     /// Put another machine in the place of a lost or reinstalled one, under its name
     ReplaceNode(ReplaceNode),
+    /// Back up etcd and everything a cluster is made from, into one encrypted file
+    Backup(Backup),
+    /// Make a cluster of a backup, on its machines or on new ones
+    Restore(Restore),
+    /// Make a lost secrets file anew, from the machines
+    ///
+    /// Authorities, keys and certificates are read from the machines that have them, over SSH, and encrypted to the age identity.
+    /// A secrets file that is there is never touched. Afterwards `plan` has nothing to do.
+    Recover(Target),
     /// Remove what homectl put on the machines, and nothing else
     Reset(Target),
     /// Explain exit codes, or what the last run did
@@ -288,6 +297,101 @@ pub struct Kubeconfig {
     /// Write to this file (mode 0600) instead of stdout
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+/// `homectl backup`.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+Examples:
+  homectl backup                                   home-20261122T060000Z.backup.age, here
+  homectl backup --to /mnt/nas/backups --keep 14   for cron and CI: the newest 14 stay
+  homectl backup --to s3://bucket/home --verify    to S3 (AWS_… in the environment), proven first
+  homectl backup verify home-….backup.age          restore it where nobody sees it, and count
+  homectl backup list /mnt/nas/backups             which there are; of a file: what it holds
+  homectl backup unpack home-….backup.age          inventory, lock and secrets, on a new laptop
+
+It holds a fresh snapshot of etcd, the inventory, its lock, secrets, known hosts and manifests, encrypted to whoever \
+can open the secrets file. The age identity is not in it: keep that elsewhere. `homectl restore` makes a cluster of it.")]
+pub struct Backup {
+    #[command(subcommand)]
+    pub act: Option<BackupAct>,
+    #[command(flatten)]
+    pub target: Target,
+    /// Write it to this file
+    #[arg(long, short, value_name = "FILE", conflicts_with = "to")]
+    pub out: Option<PathBuf>,
+    /// Keep it in this folder or below `s3://BUCKET/PREFIX`, by a name that tells cluster and time
+    #[arg(long, value_name = "PLACE")]
+    pub to: Option<String>,
+    /// Remove older backups of this cluster there, all but the newest N
+    #[arg(long, value_name = "N", requires = "to", value_parser = clap::value_parser!(u16).range(1..))]
+    pub keep: Option<u16>,
+    /// Prove it before it is kept, as `backup verify` does
+    #[arg(long)]
+    pub verify: bool,
+}
+
+/// What to do with backups that there are.
+#[derive(Debug, Clone, Subcommand)]
+pub enum BackupAct {
+    /// What a backup holds, or which backups a folder or bucket has
+    List(BackupPlace),
+    /// Restore a backup into a throw-away etcd and compare what comes out with what the cluster had
+    Verify(BackupFile),
+    /// Write the inventory, lock, secrets, known hosts and manifests of a backup; nothing is overwritten
+    Unpack(BackupUnpack),
+}
+
+/// `homectl backup verify`.
+#[derive(Debug, Clone, Args)]
+pub struct BackupFile {
+    /// A backup: a file, or `s3://BUCKET/OBJECT`
+    #[arg(value_name = "BACKUP")]
+    pub file: String,
+}
+
+/// `homectl backup list`.
+#[derive(Debug, Clone, Args)]
+pub struct BackupPlace {
+    /// A backup, a folder of them, or `s3://BUCKET/PREFIX`
+    #[arg(value_name = "PLACE", default_value = ".")]
+    pub place: String,
+}
+
+/// `homectl backup unpack`.
+#[derive(Debug, Clone, Args)]
+pub struct BackupUnpack {
+    /// A backup: a file, or `s3://BUCKET/OBJECT`
+    #[arg(value_name = "BACKUP")]
+    pub file: String,
+    /// Where the inventory is to be; the others lie beside it
+    #[arg(long, value_name = "FILE", default_value = INVENTORY)]
+    pub inventory: PathBuf,
+}
+
+/// `homectl restore`.
+#[derive(Debug, Clone, Args)]
+#[command(group(clap::ArgGroup::new("origin").required(true)), after_long_help = "\
+Examples:
+  homectl restore --from home-….backup.age                 the cluster as it was then, on the same machines or empty ones
+  homectl restore --snapshot etcd-….db                     from a snapshot of a control plane's /var/lib/homectl/snapshots
+  homectl restore --from-node attic                        two of three control planes are lost: attic alone goes on
+
+The backup is proven before anything is touched. Then the plan is shown: what `apply` would do, and in it etcd's data replaced \
+on every control plane; what was there is moved aside. Nothing else is lost: machines, volumes and running pods stay. An inventory \
+or a secrets file that is missing is taken from the backup, so a backup and the age identity are enough.")]
+pub struct Restore {
+    #[command(flatten)]
+    pub target: Target,
+    /// A backup: a file, or `s3://BUCKET/OBJECT`
+    #[arg(long, value_name = "BACKUP", group = "origin")]
+    pub from: Option<String>,
+    /// A snapshot of etcd, as etcdctl makes it
+    #[arg(long, value_name = "FILE", group = "origin")]
+    pub snapshot: Option<PathBuf>,
+    /// The one control plane whose data is left, where etcd has lost its majority for good
+    #[arg(long, value_name = "NODE", group = "origin")]
+    pub from_node: Option<String>,
 }
 
 /// `homectl explain`.

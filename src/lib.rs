@@ -3,7 +3,7 @@
 //! The modules form one line; each may import only from those to its left
 //! (a test in `tests/house.rs` holds them to it):
 //!
-//! `error, whole, template, inventory, cluster, artifacts, pki, secrets, ssh, kube, want, facts, os, steps, addons, plan, exec, cli, report, verbs`
+//! `error, whole, template, inventory, cluster, artifacts, pki, secrets, backup, ssh, kube, want, facts, os, steps, addons, plan, exec, cli, report, verbs`
 //!
 //! ```text
 //! toml text → inventory::Raw → cluster::Cluster ~> facts::Facts → steps::all : Vec<Step> ~> want::Seen
@@ -13,6 +13,7 @@
 
 pub mod addons;
 pub mod artifacts;
+pub mod backup;
 pub mod cli;
 pub mod cluster;
 pub mod error;

@@ -39,6 +39,14 @@ impl WireGuardKey {
         Self::from_bytes(&Zeroizing::new(StaticSecret::random().to_bytes()))
     }
 
+    /// The pair of a private key as `wg` writes it; `None` where it is none.
+    #[must_use]
+    pub fn of(private: &SecretText) -> Option<Self> {
+        let bytes = Zeroizing::new(BASE64.decode(private.expose().trim().as_bytes()).ok()?);
+        let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(bytes.as_slice().try_into().ok()?);
+        Some(Self::from_bytes(&bytes))
+    }
+
     /// The pair of 32 secret bytes. They are clamped first, as the kernel does when it takes a key: what
     /// `wg showconf` prints on a node is then what we wrote.
     fn from_bytes(bytes: &[u8; 32]) -> Self {

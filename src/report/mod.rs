@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout, talk to stderr. Text and JSON are made from the same values, so they cannot disagree.
 
+mod backup;
 mod check;
 mod explain;
 mod face;
@@ -23,6 +24,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use backup::BackupReport;
 pub use check::{Check, Finding, Link, LinkState, MachineCheck};
 pub use journal::Journal;
 pub use json::plan as plan_json;

@@ -217,7 +217,7 @@ impl Reporter {
     }
 
     /// Bars away, all before this written; what was counted so far.
-    fn settle(&self) -> Tally {
+    pub(super) fn settle(&self) -> Tally {
         let (answer, done) = mpsc::channel();
         self.0.queue.send(Message::Settle(answer)).ok();
         done.recv().unwrap_or_default()

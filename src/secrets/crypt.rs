@@ -18,7 +18,7 @@ pub use age::x25519::Recipient;
 const NAMED: &str = "homectl-recipient";
 
 /// A recipient that also leaves its name in the header.
-struct Named(Recipient);
+pub(super) struct Named(pub(super) Recipient);
 
 impl age::Recipient for Named {
     fn wrap_file_key(&self, file_key: &FileKey) -> Result<(Vec<Stanza>, HashSet<String>), EncryptError> {

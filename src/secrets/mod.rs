@@ -8,6 +8,7 @@ mod model;
 mod placeholder;
 mod prepare;
 mod store;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -16,4 +17,5 @@ pub use crypt::Recipient;
 pub use identity::{Identity, IdentityChoice, create_identity, find_identity, identity};
 pub use model::Secrets;
 pub use prepare::{Prepared, ToLook, prepare, prepare_to_look};
-pub use store::{open, recipients, save};
+pub use store::{open, open_bytes, recipients, save};
+pub use stream::{Unsealed, seal, unseal};

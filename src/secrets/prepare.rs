@@ -51,7 +51,7 @@ pub fn prepare(path: &Path, cluster: &Cluster, flag: Option<&Path>, now: i64) ->
     if let Some(id) = cluster.etcd_cluster_id.as_ref().filter(|_| made) {
         return Err(Failure::refused(format!("{} is missing, but its cluster exists", path.display()))
             .seen(format!("the lock records etcd cluster {id}"))
-            .help("restore the file from version control or a backup; new secrets would not fit the cluster"));
+            .help("take the file from version control, or from a backup (homectl backup unpack); or make it anew from the machines: homectl recover"));
     }
     let identity = identity(flag, path)?;
     let (secrets, changes) = if made {

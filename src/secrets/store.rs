@@ -19,9 +19,7 @@ const MODE: u32 = 0o600;
 /// No such file, another identity's, damaged, written by a newer homectl, another cluster's: all of class `INVENTORY`.
 pub fn open(path: &Path, cluster: &str, identity: &Identity) -> Result<Secrets> {
     let sealed = fs::read(path).map_err(|e| cannot("read", path, &e))?;
-    let secrets = unseal(path, &sealed, identity)?;
-    secrets.belongs_to(cluster).map_err(|e| e.seen(path.display().to_string()))?;
-    Ok(secrets)
+    open_bytes(path, &sealed, cluster, identity)
 }
 
 /// Public keys that the age file `path` names as its readers, as far as it names them.
@@ -99,6 +97,11 @@ fn undecryptable(path: &Path, header: &Header, identity: &Identity, error: &Decr
     if ours || !matches!(error, DecryptError::NoMatchingKeys) {
         return damaged(path, &error.to_string());
     }
+    no_reader(path, header, identity)
+}
+
+/// The file is somebody else's: whose, as far as it says.
+pub(super) fn no_reader(path: &Path, header: &Header, identity: &Identity) -> Failure {
     let list = |all: &[Recipient]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let wanted = if header.named.is_empty() { "somebody it does not name".to_owned() } else { list(&header.named) };
     let given: Vec<Recipient> = identity.keys().map(age::x25519::Identity::to_public).collect();
@@ -123,6 +126,16 @@ fn unknown_readers(path: &Path, holders: usize, known: &[Recipient]) -> Failure 
 
 fn cannot(act: &str, path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(exit::INVENTORY, format!("cannot {act} {}: {error}", path.display()))
+}
+
+/// The secrets of `cluster` in `sealed`, the content of an age file that is known by the name `path`.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_bytes(path: &Path, sealed: &[u8], cluster: &str, identity: &Identity) -> Result<Secrets> {
+    let secrets = unseal(path, sealed, identity)?;
+    secrets.belongs_to(cluster).map_err(|e| e.seen(path.display().to_string()))?;
+    Ok(secrets)
 }
 
 /// Replaces `path`, or makes it where it must be `new`; nobody else may read it.

@@ -8,7 +8,7 @@ use super::etcd_join::Joining;
 use super::identity::pair;
 use super::pki::PKI;
 use super::programs::links;
-use super::{Ctx, Ready, Step};
+use super::{Ctx, Ready, Step, restore};
 use crate::cluster::{Cluster, Component, Node};
 use crate::error::Result;
 use crate::pki::name;
@@ -47,7 +47,8 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
             cipher_suites => CIPHER_SUITES, heartbeat => HEARTBEAT, election => ELECTION, quota => QUOTA,
         },
     )?;
-    let joining = Joining::of(ctx);
+    // Members of a restored cluster are made together; nobody joins.
+    let joining = if ctx.restore.is_some() { None } else { Joining::of(ctx) };
     let mut wants = vec![
         Want::Account(Account::new("etcd")),
         Want::Dir(Dir::new("/var/lib/etcd").mode(0o700).owner("etcd:etcd").tree()),
@@ -59,9 +60,10 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     wants.extend(pair(ctx, name::ETCD_HEALTHCHECK_CLIENT, &format!("{PKI}/etcd/healthcheck-client"), None)?);
     wants.push(Want::File(File::text(format!("/etc/systemd/system/{UNIT}"), unit).mode(0o600).restarts(UNIT)));
     wants.extend(joining.as_ref().map(|j| Want::Guard(j.member(ctx))));
+    wants.extend(restore::data(ctx).map(Want::Guard));
     wants.push(Want::Unit(Unit::running(UNIT)));
     wants.extend(joining.as_ref().map(|j| Want::Guard(j.voter(ctx))));
-    let after = joining.map(|j| j.after(ctx)).unwrap_or_default();
+    let after = joining.map_or_else(|| restore::after(ctx), |j| j.after(ctx));
     let ready = Ready {
         deadline: 300,
         units: vec![UNIT.into()],

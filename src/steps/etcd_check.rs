@@ -17,7 +17,7 @@ pub fn founding_id(cluster: &Cluster, etcd_ca: &str) -> String {
 }
 
 /// As etcd computes it: a member's ID from its peer address and the token, the cluster's from its members' in order.
-fn id_of(urls: impl Iterator<Item = String>, token: &str) -> String {
+pub(super) fn id_of(urls: impl Iterator<Item = String>, token: &str) -> String {
     let first8 = |bytes: &[u8]| <[u8; 8]>::try_from(&Sha1::digest(bytes)[..8]).unwrap_or_default();
     let ids: BTreeSet<[u8; 8]> = urls.map(|url| first8(format!("{url}{token}").as_bytes())).collect();
     data_encoding::HEXLOWER.encode(&first8(&ids.into_iter().flatten().collect::<Vec<u8>>()))

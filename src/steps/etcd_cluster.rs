@@ -8,7 +8,8 @@ use crate::want::{Guard, Want, quote};
 /// The record.
 #[expect(clippy::unnecessary_wraps, reason = "one shape for all steps")]
 pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
-    if !ctx.node.is_control_plane() {
+    // A restore records the new ID with the data itself: until then what runs is the cluster before.
+    if !ctx.node.is_control_plane() || ctx.restore.is_some() {
         return Ok(None);
     }
     let known = ctx.cluster.etcd_cluster_id.as_deref().unwrap_or_default();

@@ -74,6 +74,7 @@ impl Fixture {
             secrets: &self.secrets,
             os: crate::os::of(facts).expect("Debian"),
             now: 1_795_000_000,
+            restore: None,
         }
     }
 }

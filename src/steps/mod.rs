@@ -36,6 +36,7 @@ mod programs;
 mod renewal;
 #[cfg(test)]
 mod renewal_tests;
+mod restore;
 mod runtime;
 mod scheduler;
 mod sealed;
@@ -49,5 +50,7 @@ pub use etcd_check::{check as check_etcd, founding_id, without};
 pub use etcd_members::{member_at, members_script, whom_to_ask};
 pub use model::{Ctx, Lane, Mode, Ready, Step, StepId, Test};
 pub use node::{node, warnings};
+pub use restore::{RESTORE, Restore, Source, check as check_restore};
 pub use sealed::sealed;
+pub use snapshots::FOLDER as SNAPSHOTS;
 pub use snapshots::before as snapshot_before;

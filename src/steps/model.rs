@@ -1,5 +1,6 @@
 //! What a step is, and what the steps are made from.
 
+use super::restore::Restore;
 use crate::cluster::{Cluster, Node};
 use crate::facts::Facts;
 use crate::kube::Condition;
@@ -129,6 +130,8 @@ pub struct Ctx<'a> {
     pub os: &'static dyn Os,
     /// Unix seconds at planning.
     pub now: i64,
+    /// What etcd's data is to be replaced by, where that was asked for.
+    pub restore: Option<&'a Restore>,
 }
 
 impl Ctx<'_> {

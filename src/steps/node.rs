@@ -8,14 +8,14 @@
 use super::{Ctx, Step};
 use super::{
     api_proxy, apiserver, approver, base, cni, controller_manager, etcd, etcd_cluster, firewall, hostname, kube_proxy, kube_router,
-    kubelet, overlay, packages, pki, programs, renewal, runtime, scheduler, serving, snapshots,
+    kubelet, overlay, packages, pki, programs, renewal, restore, runtime, scheduler, serving, snapshots,
 };
 use crate::error::Result;
 
 type Make = fn(&Ctx) -> Result<Option<Step>>;
 
 /// What makes a node, first to last. Steps of a control plane are nothing on a worker.
-const STEPS: [Make; 22] = [
+const STEPS: [Make; 23] = [
     base::step,
     hostname::step,
     packages::step,
@@ -24,6 +24,7 @@ const STEPS: [Make; 22] = [
     firewall::step,
     api_proxy::step,
     pki::step,
+    restore::step,
     etcd::step,
     apiserver::step,
     controller_manager::step,

@@ -8,7 +8,7 @@ use crate::want::{Act, Change, Dir, File, Unit, Want};
 const TIMER: &str = "homectl-etcd-snapshot.timer";
 const SERVICE: &str = "homectl-etcd-snapshot.service";
 /// Where they lie.
-const FOLDER: &str = "/var/lib/homectl/snapshots";
+pub const FOLDER: &str = "/var/lib/homectl/snapshots";
 /// Hours between two.
 const EVERY: u16 = 6;
 

@@ -38,7 +38,7 @@ pub(super) fn each<T: Send>(cluster: &Cluster, names: &[String], now: i64, diges
     let of_node = |node: &&Node| {
         let facts_of = &facts[&node.name];
         let os = os::of(facts_of).ok_or_else(|| Failure::bug("no distribution is assumed"))?;
-        let ctx = Ctx { cluster, node, facts: facts_of, all: &facts, secrets: &secrets, os, now };
+        let ctx = Ctx { cluster, node, facts: facts_of, all: &facts, secrets: &secrets, os, now, restore: None };
         Ok(digest(steps::acquaint(steps::node(&ctx)?)))
     };
     let wanted: BTreeSet<&String> = names.iter().collect();

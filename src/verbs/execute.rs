@@ -8,10 +8,10 @@ use super::tap::Tap;
 use super::world::World;
 use crate::cli::Global;
 use crate::error::{Failure, Result, exit};
-use crate::exec::{Report, Run, Sink, Supply};
+use crate::exec::{EventKind, Report, Run, Sink, Supply};
 use crate::plan::{self, Plan};
 use crate::report::{Journal, Reporter};
-use crate::steps::Mode;
+use crate::steps::{self, Lane, Mode};
 use crate::want::{Program, Run as Does};
 use futures::future::try_join_all;
 use std::collections::BTreeMap;
@@ -76,6 +76,7 @@ pub(super) async fn execute(
     let _locks = hold(fleet, &id).await?;
     let plan = agreed(world, fleet, plan, consent, global, out).await?;
     fetched(&plan, &supply).await?;
+    delivered(world, fleet, &plan, &out.sink()).await?;
     UNDER_WAY.store(true, Ordering::Relaxed);
     RAN.store(true, Ordering::Relaxed);
     let stop = CancellationToken::new();
@@ -127,6 +128,32 @@ async fn fetched(plan: &Plan, supply: &Cache) -> Result<()> {
     });
     let once: BTreeMap<&str, &Program> = programs.collect();
     try_join_all(once.into_values().map(|program| supply.get(program))).await.map(|_| ())
+}
+
+/// The snapshot that is to be restored is on every machine that is going to make a member of it.
+async fn delivered(world: &World, fleet: &Fleet, plan: &Plan, sink: &Sink) -> Result<()> {
+    let Some((restoring, file)) = world.restoring.as_ref().and_then(|r| Some((r, r.file.as_ref()?))) else { return Ok(()) };
+    let place = restoring.restore.place();
+    let total = std::fs::metadata(file).map_or(0, |m| m.len());
+    let awaits = |node: &str| {
+        let here = Lane::Node(node.to_owned());
+        let mut items = plan.steps.iter().filter(|s| s.id.lane == here).flat_map(|s| &s.items);
+        items.any(|i| i.addr == steps::RESTORE && i.verdict.change().is_some())
+    };
+    let sends = fleet.hosts.iter().filter(|(node, _)| awaits(node)).map(|(node, host)| {
+        let place = &place;
+        async move {
+            let folder = steps::SNAPSHOTS;
+            let room = format!("set -eu\nmkdir -p -m 0755 /var/lib/homectl\nmkdir -p -m 0700 {folder}\nrm -f {place}\n");
+            let reply = host.run(&room, &mut |_| ()).await.map_err(|e| e.into_failure(node))?;
+            if reply.status != 0 {
+                return Err(Failure::failed("there is no place for the snapshot").on(node).seen(reply.output));
+            }
+            let tell = |bytes| sink.tell(EventKind::Uploading { node: node.clone(), what: "snapshot".into(), bytes, total });
+            host.upload(file.clone(), place, &tell).await.map_err(|e| e.into_failure(node))
+        }
+    });
+    try_join_all(sends).await.map(drop)
 }
 
 /// Ends whoever holds a lock, and says who that was.

@@ -3,6 +3,7 @@
 mod add_node;
 mod apply;
 mod assumed;
+mod backup;
 mod check;
 mod execute;
 mod fleet;
@@ -14,10 +15,12 @@ mod moving;
 mod plan_file;
 mod planning;
 mod preflight;
+mod recover;
 mod remove_node;
 mod render;
 mod replace_node;
 mod reset;
+mod restore;
 mod rollback;
 mod rollout;
 mod sealed;
@@ -65,6 +68,9 @@ async fn verb(cli: &Cli, out: &Reporter) -> Result<u8> {
         Verb::RemoveNode(args) => Box::pin(remove_node::run(args, global, out)).await,
         Verb::ReplaceNode(args) => Box::pin(replace_node::run(args, global, out)).await,
         Verb::Reset(args) => Box::pin(reset::run(args, global, out)).await,
+        Verb::Backup(args) => backup::run(args, global, out).await,
+        Verb::Restore(args) => Box::pin(restore::run(args, global, out)).await,
+        Verb::Recover(args) => Box::pin(recover::run(args, global, out)).await,
         Verb::Completions(args) => shell::completions(args, out),
         Verb::Man(args) => shell::man(args, out),
         Verb::Explain(args) if args.last => out.last_run().map(|()| exit::OK),

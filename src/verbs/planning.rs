@@ -3,7 +3,7 @@
 use super::fleet::{self, Fleet};
 use super::plan_file::PlanFile;
 use super::world::World;
-use super::{assumed, look, moving, preflight, rollout, sealed, tap};
+use super::{assumed, look, moving, preflight, restore, rollout, sealed, tap};
 use crate::addons::{self, Survey};
 use crate::cli::{Annotations, Global, Plan as Args};
 use crate::cluster::Node;
@@ -131,7 +131,10 @@ pub(super) fn node_steps(world: &World, secrets: &Secrets, fleet: &Fleet, mode: 
     }
     let asked = moving::facts(world, fleet)?;
     if mode == Mode::Present {
-        steps::check_etcd(&world.cluster, &asked, world.secrets().ok().map(|s| s.etcd_ca.cert.as_str()))?;
+        match &world.restoring {
+            Some(restoring) => restore::check(world, fleet, restoring)?,
+            None => steps::check_etcd(&world.cluster, &asked, world.secrets().ok().map(|s| s.etcd_ca.cert.as_str()))?,
+        }
     }
     let mut all = Vec::new();
     for node in &world.cluster.nodes {
@@ -140,7 +143,16 @@ pub(super) fn node_steps(world: &World, secrets: &Secrets, fleet: &Fleet, mode: 
             out.talk(&format!("{}: homectl has put nothing there (no /etc/homectl/cluster); it is left alone.", node.name));
             continue;
         }
-        let ctx = Ctx { cluster: &world.cluster, node, facts, all: &asked, secrets, os: system(node, facts)?, now: world.now };
+        let ctx = Ctx {
+            cluster: &world.cluster,
+            node,
+            facts,
+            all: &asked,
+            secrets,
+            os: system(node, facts)?,
+            now: world.now,
+            restore: world.restoring.as_ref().map(|r| &r.restore),
+        };
         all.extend(steps::node(&ctx)?);
         if mode == Mode::Present {
             warnings.extend(steps::warnings(&ctx));
@@ -148,6 +160,12 @@ pub(super) fn node_steps(world: &World, secrets: &Secrets, fleet: &Fleet, mode: 
     }
     if mode == Mode::Absent {
         return Ok((steps::absent(all), warnings));
+    }
+    if world.restoring.is_some() {
+        // Nothing is up that one after the other could keep up: members wait for each other, and so does all that needs them.
+        for step in &mut all {
+            step.rolling = None;
+        }
     }
     let mut all = steps::acquaint(all);
     warnings.extend(moving::on_machines(world, fleet, leavers_steps(world, secrets, fleet)?, &mut all)?);
@@ -164,7 +182,7 @@ fn system(node: &Node, facts: &Facts) -> Result<&'static dyn Os> {
 fn leavers_steps(world: &World, secrets: &Secrets, fleet: &Fleet) -> Result<Vec<Step>> {
     let Some((cluster, node)) = world.moving.as_ref().and_then(|m| m.leaver()) else { return Ok(Vec::new()) };
     let Some(facts) = fleet.facts.get(&node.name).filter(|f| f.cluster.is_some() || f.bare) else { return Ok(Vec::new()) };
-    let ctx = Ctx { cluster, node, facts, all: &fleet.facts, secrets, os: system(node, facts)?, now: world.now };
+    let ctx = Ctx { cluster, node, facts, all: &fleet.facts, secrets, os: system(node, facts)?, now: world.now, restore: None };
     Ok(steps::absent(steps::node(&ctx)?))
 }
 
@@ -185,6 +203,9 @@ fn dropped(world: &World, fleet: &Fleet) -> Result<()> {
 
 /// What the API holds. Where this run has work to do before the API can answer, that is an observation, not a failure.
 async fn survey(world: &World, secrets: &Secrets, fleet: &Fleet, steps: &[Step], observed: &Observed) -> Result<Survey> {
+    if world.restoring.is_some() {
+        return Ok(Survey::no_api("what the API will hold is restored by an earlier step"));
+    }
     if !fleet.is_founded() {
         return Ok(Survey::no_api(NO_API));
     }

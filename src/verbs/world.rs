@@ -1,6 +1,7 @@
 //! What every verb begins with: the inventory, its lock, its secrets.
 
 use super::moving::Moving;
+use super::restore::Restoring;
 use super::rollout::Pace;
 use crate::addons;
 use crate::artifacts::{self, LockMode, Locked};
@@ -9,7 +10,7 @@ use crate::cluster::{Cluster, Lock};
 use crate::error::{Failure, Result, exit};
 use crate::inventory::{self, Edit, Inventory};
 use crate::report::Reporter;
-use crate::secrets::{self, Prepared, Secrets, ToLook};
+use crate::secrets::{self, Identity, Prepared, Secrets, ToLook};
 use std::path::{Path, PathBuf};
 
 /// The files of one cluster, read and complete.
@@ -24,6 +25,8 @@ pub(super) struct World {
     pub(super) moving: Option<Moving>,
     /// Unix seconds at the start; everything that judges time in this run uses it.
     pub(super) now: i64,
+    /// What etcd's data is to be replaced by, where this run is for that.
+    pub(super) restoring: Option<Restoring>,
 }
 
 /// The secrets, where somebody here opens them.
@@ -120,7 +123,13 @@ impl World {
             }
             ToLook::Shut(why) => Keys::Shut { why },
         };
-        Ok(Self { inventory, lock, cluster, keys, pace: Pace::default(), moving: None, now })
+        Ok(Self { inventory, lock, cluster, keys, pace: Pace::default(), moving: None, now, restoring: None })
+    }
+
+    /// What is in hand already, at `now`.
+    pub(super) fn with(inventory: Inventory, lock: Lock, cluster: Cluster, prepared: Prepared, now: i64) -> Self {
+        let keys = Keys::Open(Box::new(prepared));
+        Self { inventory, lock, cluster, keys, pace: Pace::default(), moving: None, now, restoring: None }
     }
 
     /// The secrets, or why they are shut.
@@ -145,6 +154,14 @@ impl World {
         prepared.secrets.wireguard.remove(node);
         prepared.secrets.leaves.retain(|(owner, _), _| owner != node);
         secrets::save(&secrets_path(&self.inventory), &prepared.secrets, &prepared.identity.identity, &[]).map(drop)
+    }
+
+    /// Who opens the secrets, where somebody here does.
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        match &self.keys {
+            Keys::Open(prepared) => Some(&prepared.identity.identity),
+            Keys::Shut { .. } => None,
+        }
     }
 
     /// The `known_hosts` file beside the inventory.
@@ -182,6 +199,11 @@ impl World {
         Ok(())
     }
 
+    /// The secrets file beside the inventory.
+    pub(super) fn secrets_path(&self) -> PathBuf {
+        secrets_path(&self.inventory)
+    }
+
     /// Records (or forgets) the etcd cluster ID in the lock and the secrets file; writes only what changed.
     pub(super) fn record_etcd(&mut self, id: Option<&str>) -> Result<()> {
         if self.lock.etcd_cluster_id.as_deref() != id {
@@ -214,6 +236,7 @@ fn tell(prepared: &Prepared, inventory: &Inventory, out: &Reporter) {
     }
 }
 
+/// The secrets file beside `inventory`.
 fn secrets_path(inventory: &Inventory) -> PathBuf {
     inventory.path.with_extension("secrets.age")
 }

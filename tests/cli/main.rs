@@ -16,6 +16,9 @@ const VERBS: &[&str] = &[
     "apply",
     "status",
     "kubeconfig",
+    "backup",
+    "restore",
+    "recover",
     "reset",
     "explain",
     "check",
@@ -135,4 +138,16 @@ fn text_has_no_colours_where_nobody_looks() {
         let (_, stderr) = Test::new(&["explain", "77"]).env(env.0, env.1).file("x", "").any_stderr().status(64).run();
         assert!(!stderr.contains('\x1b'), "{stderr:?}");
     }
+}
+
+#[test]
+fn what_is_no_backup_is_told() {
+    let (_, stderr) = Test::new(&["backup", "verify", "x.age"]).any_stderr().status(64).run();
+    assert!(stderr.contains("there is no age identity"), "{stderr}");
+    let test = || Test::new(&["backup", "list", "x.age", "--identity", "id.txt"]).file("x.age", "no backup");
+    let (_, stderr) = test().any_stderr().status(64).run();
+    assert!(stderr.contains("cannot read the identity"), "{stderr}");
+    let (_, stderr) = Test::new(&["backup", "--to", "s3://bucket", "--out", "x"]).any_stderr().status(64).run();
+    assert!(stderr.contains("cannot be used with"), "{stderr}");
+    Test::new(&["backup", "list"]).run();
 }

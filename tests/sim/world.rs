@@ -54,7 +54,7 @@ impl World {
             let Some(facts) = self.facts.get(&node.name) else { continue };
             let os = homectl::os::of(facts).expect("a distribution that is supported");
             let (cluster, secrets, now) = (&self.cluster, &self.secrets, self.now);
-            all.extend(steps::node(&Ctx { cluster, node, facts, all: &self.facts, secrets, os, now }).unwrap());
+            all.extend(steps::node(&Ctx { cluster, node, facts, all: &self.facts, secrets, os, now, restore: None }).unwrap());
         }
         if mode == Mode::Absent { steps::absent(all) } else { steps::acquaint(all) }
     }

@@ -1,5 +1,6 @@
 //! The lanes, cheapest proof first.
 
+mod backup;
 mod drift;
 mod four;
 mod mistakes;
@@ -29,6 +30,7 @@ pub(crate) const ALL: &[Lane] = &[
     Lane { name: "four", about: "three control planes and a worker, each control plane killed in turn", run: four::run },
     Lane { name: "nodes", about: "machines come, go, are replaced and get other addresses", run: nodes::run },
     Lane { name: "upgrade", about: "from one minor version to the next, asked all the time", run: upgrade::run },
+    Lane { name: "backup", about: "what is lost comes back: objects, machines, the operator's own files", run: backup::run },
     Lane { name: "bookworm", about: "one machine with the Debian before", run: one::bookworm },
 ];
 

@@ -1,0 +1,199 @@
+//! Taking one: a control plane makes the snapshot, it passes through here into the encrypted file, never in clear on a disk.
+
+use super::kept::{Opened, proven};
+use crate::backup::{self, INVENTORY, KNOWN_HOSTS, LOCK, MANIFESTS, Manifest, Part, Place, SECRETS, SNAPSHOT, Seal, Snapshot};
+use crate::cli::{Backup, Global};
+use crate::cluster::{AddonSource, Component, Lock, Node};
+use crate::error::{Failure, Result, exit};
+use crate::exec::EventKind;
+use crate::report::{BackupReport, Reporter};
+use crate::secrets::{self, Identity};
+use crate::ssh::Connection;
+use crate::verbs::fleet::{self, Fleet};
+use crate::verbs::world::World;
+use serde_json::Value;
+use tempfile::NamedTempFile;
+
+const SCRIPT: &str = include_str!("snapshot.sh");
+
+/// What a control plane says of a snapshot that it made.
+struct Taken<'a> {
+    node: &'a Node,
+    host: &'a Connection,
+    /// On the node; goes once it was fetched.
+    folder: String,
+    file: String,
+    part: Part,
+    cluster_id: String,
+    snapshot: Snapshot,
+}
+
+pub(super) async fn run(args: &Backup, global: &Global, out: &Reporter) -> Result<u8> {
+    let now = jiff::Timestamp::now();
+    let world = if args.verify {
+        World::open(&args.target.inventory, global, out).await?
+    } else {
+        // Whom it is for is no secret: nothing has to be opened.
+        World::open_to_look(&args.target.inventory, global, out).await?
+    };
+    let name = backup::file_name(&world.cluster.name, now);
+    let place = match (&args.out, &args.to) {
+        (Some(file), _) => Place::File(file.clone()),
+        (None, Some(to)) => Place::parse(to, &super::env)?,
+        (None, None) => Place::File(name.clone().into()),
+    };
+    let staged = place.staging()?;
+    let fleet = fleet::open(&world, global, out).await?;
+    let taken = snapshot(&world, &fleet, out).await?;
+    let written = write(&world, &taken, &staged, now, out).await;
+    // What is left on the node is only a copy: a failure to remove it is mended by the next run.
+    let _ = taken.host.run(&format!("rm -rf {}", crate::want::quote(&taken.folder)), &mut |_| ()).await;
+    let manifest = written?;
+    let proof = match world.identity().filter(|_| args.verify) {
+        Some(identity) => Some(proven(&Opened::read(staged.path(), identity)?, out).await?),
+        None => None,
+    };
+    let kept = place.keep(staged, &name).await?;
+    let removed = match args.keep {
+        Some(keep) => place.rotate(&world.cluster.name, usize::from(keep)).await?,
+        None => Vec::new(),
+    };
+    out.backup(&BackupReport { place: kept, manifest, proof, removed });
+    fleet.tell_traffic(global, out);
+    Ok(exit::OK)
+}
+
+/// A snapshot by the first control plane whose etcd is well.
+async fn snapshot<'a>(world: &'a World, fleet: &'a Fleet, out: &Reporter) -> Result<Taken<'a>> {
+    if !fleet.facts.values().any(|f| f.etcd_data) {
+        return Err(Failure::failed("there is nothing to back up: no control plane that answers has etcd's data")
+            .help("homectl status says what is there"));
+    }
+    let mut failures = Vec::new();
+    for node in world.cluster.control_planes() {
+        let Some(host) = fleet.hosts.get(&node.name) else { continue };
+        match ask(node, host).await {
+            Ok(taken) => {
+                for failure in failures {
+                    out.talk(&format!("{failure}"));
+                }
+                return Ok(taken);
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
+    match Failure::together(failures) {
+        Err(failure) => Err(failure),
+        Ok(()) => Err(Failure::failed("no control plane answers, so there is no snapshot")),
+    }
+}
+
+async fn ask<'a>(node: &'a Node, host: &'a Connection) -> Result<Taken<'a>> {
+    let script = format!("overlay={}\n{SCRIPT}", node.overlay);
+    let reply = host.run(&script, &mut |_| ()).await.map_err(|e| e.into_failure(&node.name))?;
+    if reply.status != 0 {
+        return Err(Failure::failed("etcd gave no snapshot")
+            .on(&node.name)
+            .seen(reply.output.trim())
+            .help("homectl status says how etcd is"));
+    }
+    read(node, host, &reply.output)
+        .ok_or_else(|| Failure::failed("what was said of the snapshot cannot be read").on(&node.name).seen(reply.output))
+}
+
+fn read<'a>(node: &'a Node, host: &'a Connection, said: &str) -> Option<Taken<'a>> {
+    let of = |key: &str| said.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(' '));
+    let json = |key: &str| serde_json::from_str::<Value>(of(key)?).ok();
+    let (status, live, hash) = (json("status")?, json("live")?, json("hashkv")?);
+    let hash = &hash[0]["HashKV"];
+    Some(Taken {
+        node,
+        host,
+        folder: of("folder")?.to_owned(),
+        file: of("file")?.to_owned(),
+        part: Part { name: SNAPSHOT.into(), bytes: of("bytes")?.parse().ok()?, sha256: of("sha256")?.to_owned() },
+        cluster_id: format!("{:016x}", live[0]["Status"]["header"]["cluster_id"].as_u64()?),
+        snapshot: Snapshot {
+            revision: status["revision"].as_u64()?,
+            keys: of("count")?.parse().ok()?,
+            hash: status["hash"].as_u64()?,
+            // etcd leaves fields out that are 0.
+            hash_kv: hash["hash"].as_u64().unwrap_or_default(),
+            compacted: hash["compact_revision"].as_i64().unwrap_or_default(),
+        },
+    })
+}
+
+/// Everything but the snapshot, by its name in the backup.
+fn files(world: &World, out: &Reporter) -> Result<Vec<(String, Vec<u8>)>> {
+    let read = |path: &std::path::Path| std::fs::read(path).map_err(|e| Failure::failed(format!("cannot read {}: {e}", path.display())));
+    let mut files = vec![
+        (INVENTORY.to_owned(), read(&world.inventory.path)?),
+        (LOCK.to_owned(), read(&Lock::path(&world.inventory.path))?),
+        (SECRETS.to_owned(), read(&world.secrets_path())?),
+    ];
+    if world.known_hosts().exists() {
+        files.push((KNOWN_HOSTS.to_owned(), read(&world.known_hosts())?));
+    }
+    for addon in &world.cluster.addons {
+        let AddonSource::Manifests(manifests) = &addon.source else { continue };
+        for (path, text) in manifests {
+            let below = path
+                .strip_prefix(&world.inventory.home)
+                .ok()
+                .filter(|p| p.components().all(|c| matches!(c, std::path::Component::Normal(_))));
+            match below {
+                Some(below) => files.push((format!("{MANIFESTS}{}", below.display()), text.clone().into_bytes())),
+                None => out.talk(&format!("not in the backup: {} lies outside the inventory's folder", path.display())),
+            }
+        }
+    }
+    // Two add-ons may read one file.
+    files.sort_by(|a, b| a.0.cmp(&b.0));
+    files.dedup_by(|a, b| a.0 == b.0);
+    Ok(files)
+}
+
+/// Writes all of it into `staged`.
+async fn write(world: &World, taken: &Taken<'_>, staged: &NamedTempFile, now: jiff::Timestamp, out: &Reporter) -> Result<Manifest> {
+    let files = files(world, out)?;
+    let etcd = world.lock.programs.versions.get(&Component::Etcd).cloned().unwrap_or_default();
+    let manifest = Manifest {
+        format: 1,
+        homectl: env!("CARGO_PKG_VERSION").into(),
+        cluster: world.cluster.name.clone(),
+        time: now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        node: taken.node.name.clone(),
+        kubernetes: world.cluster.kubernetes.to_string(),
+        etcd,
+        etcd_cluster_id: taken.cluster_id.clone(),
+        snapshot: taken.snapshot.clone(),
+        parts: files.iter().map(|(name, bytes)| Part::of(name.clone(), bytes)).chain([taken.part.clone()]).collect(),
+    };
+    let mut readers = secrets::recipients(&world.secrets_path())?;
+    // One whom an older file does not name can open it all the same.
+    let own = world.identity().map(Identity::recipient).filter(|own| !readers.contains(own));
+    readers.extend(own);
+    if readers.is_empty() {
+        return Err(Failure::new(exit::USAGE, format!("{} does not say for whom it is encrypted", world.secrets_path().display()))
+            .help("name the age identity that opens it: --identity FILE, or HOMECTL_IDENTITY"));
+    }
+    let to = std::io::BufWriter::with_capacity(1 << 20, staged.as_file());
+    let mut seal = Seal::begin(to, &readers, &manifest)?;
+    for (name, bytes) in &files {
+        seal.part(name, bytes)?;
+    }
+    seal.open(SNAPSHOT)?;
+    let (sink, what, total) = (out.sink(), format!("snapshot of {}", taken.node.name), Some(taken.part.bytes));
+    let mut bytes = 0;
+    let mut take = |piece: &[u8]| {
+        bytes += piece.len() as u64;
+        sink.tell(EventKind::Fetching { what: what.clone(), bytes, total });
+        seal.write(piece)
+    };
+    taken.host.download(&taken.file, &mut take).await.map_err(|e| e.into_failure(&taken.node.name))?;
+    seal.close().map_err(|e| e.on(&taken.node.name))?;
+    let mut to = seal.finish()?;
+    std::io::Write::flush(&mut to).map_err(|e| Failure::failed(format!("the backup could not be written: {e}")))?;
+    Ok(manifest)
+}

@@ -1,0 +1,61 @@
+data=/var/lib/etcd
+umask 077
+! systemctl is-active --quiet etcd.service || { echo 'etcd still runs'; exit 1; }
+rm -rf "$data/restoring"
+last() { # FILE: its last words
+    tail -n 5 "$1"
+    rm -rf "$data/restoring" "$data/salvage"
+    exit 1
+}
+if [ -n "$sha256" ]; then
+    echo "$sha256  $snapshot" | sha256sum -c --status || { echo "$snapshot is not the snapshot that was sent (or did not arrive)"; exit 1; }
+else
+    # The one member that is left, brought up alone on a copy of its data, where nobody can reach it: its log is replayed, and
+    # what comes out has a hash.
+    [ -d "$data/member" ] || { echo "there is no data in $data"; exit 1; }
+    rm -rf "$data/salvage"
+    mkdir -m 0700 "$data/salvage"
+    cp -a "$data/member" "$data/salvage/member"
+    cd "$data/salvage"
+    /opt/homectl/bin/etcd --name=salvage --data-dir="$data/salvage" --force-new-cluster \
+        --listen-client-urls=unix://client --advertise-client-urls=http://localhost:1 \
+        --listen-peer-urls=unix://peer --initial-advertise-peer-urls=http://localhost:1 \
+        --initial-cluster=salvage=http://localhost:1 --unsafe-no-fsync --log-level=warn >"$data/salvage/log" 2>&1 </dev/null &
+    alone=$!
+    tries=300
+    until /opt/homectl/bin/etcdctl --endpoints=unix://client --command-timeout=2s snapshot save "$snapshot" >"$data/salvage/said" 2>&1; do
+        tries=$((tries - 1))
+        if [ "$tries" = 0 ] || ! kill -0 "$alone" 2>/dev/null; then
+            kill "$alone" 2>/dev/null || :
+            cat "$data/salvage/said" >>"$data/salvage/log"
+            last "$data/salvage/log"
+        fi
+        rm -f "$snapshot.part"
+        sleep 0.2
+    done
+    kill "$alone"
+    wait "$alone" 2>/dev/null || :
+    cd /
+fi
+mkdir -m 0700 "$data/restoring"
+/opt/homectl/bin/etcdutl snapshot restore "$snapshot" --data-dir "$data/restoring/data" --name "$name" \
+    --initial-cluster "$list" --initial-advertise-peer-urls "$url" --initial-cluster-token "$token" \
+    --bump-revision "$leap" --mark-compacted >"$data/restoring/log" 2>&1 </dev/null || last "$data/restoring/log"
+chown -R etcd:etcd "$data/restoring/data"
+sync -f "$data"
+if [ -e "$data/member" ]; then
+    aside=$data/before-$(date -u +%Y%m%dT%H%M%SZ)
+    mv -T "$data/member" "$aside"
+    echo "what was there is in $aside"
+fi
+mv -T "$data/restoring/data/member" "$data/member"
+sync -f "$data"
+mkdir -p /var/lib/homectl
+umask 022
+printf '%s\n' "$id" >"$recorded.new"
+sync "$recorded.new"
+mv -T "$recorded.new" "$recorded"
+sync -f /var/lib/homectl
+rm -rf "$data/restoring" "$data/salvage"
+[ -z "$sha256" ] || rm -f "$snapshot"
+echo "restored: etcd cluster $id"
