@@ -123,6 +123,9 @@ async fn remove(api: &Api, object: &Object) -> Result<(), ApiError> {
     if object.kind == "CustomResourceDefinition" {
         api.forget_discovery();
     }
+    if object.kind == "Node" {
+        api.bury(&object.name).await?;
+    }
     Ok(())
 }
 

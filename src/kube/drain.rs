@@ -121,6 +121,25 @@ impl Api {
         self.patch_node(node, &json!({"metadata": {"annotations": {CORDONED: null}}, "spec": {"unschedulable": null}})).await
     }
 
+    /// Forgets the pods of a node that is none any more: nobody is there to end them, and services would go on sending to them
+    /// until the controllers notice, which takes a minute.
+    ///
+    /// # Errors
+    /// The API refuses.
+    pub async fn bury(&self, node: &str) -> Result<(), ApiError> {
+        for pod in self.pods_on(node).await? {
+            let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+            let path = format!("/api/v1/namespaces/{}/pods/{}", text(&pod["metadata"]["namespace"]), text(&pod["metadata"]["name"]));
+            let now = json!({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0, "preconditions": {"uid": pod["metadata"]["uid"]}});
+            let call = Call { method: Method::DELETE, body: Some(("application/json", now.to_string().into_bytes())), ..Call::get(&path) };
+            match self.json(&call).await {
+                Err(e) if !e.is_not_found() && !e.is_conflict() => return Err(e),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     async fn guests_of(&self, node: &str) -> Result<Vec<Guest>, ApiError> {
         Ok(self.pods_on(node).await?.iter().filter_map(guest).collect())
     }

@@ -58,5 +58,7 @@ fn quorum(world: &World, fleet: &Fleet, global: &Global) -> Result<()> {
     let why = if global.limit.is_empty() { "some control planes do not answer" } else { "only some control planes are named" };
     Err(Failure::refused(format!("{why}: their etcd members would be gone without the others knowing"))
         .seen(format!("would go: {}; would stay: {}", names(&going), names(&staying)))
-        .help("reset all control planes together; a single one leaves the cluster by being removed from etcd first, which this version cannot do"))
+        .help(
+            "reset all control planes together; a single one leaves the cluster by `homectl remove-node`, which takes it out of etcd first",
+        ))
 }

@@ -84,6 +84,13 @@ async fn a_node_is_emptied_as_budgets_allow_and_given_back_by_whom_it_was_taken(
     api.drain("attic", &|_| ()).await.unwrap();
     back("v1.35.4").await;
     assert!(unschedulable(&server).starts_with("true "), "somebody else cordoned it");
+
+    let slow = pod("slow", &owned("DaemonSet")).replace("PeriodSeconds: 0", "PeriodSeconds: 300");
+    let elsewhere = pod("elsewhere", "").replace("nodeName: attic", "nodeName: barn");
+    server.kubectl(&["create", "-f", "-"], &[slow, elsewhere].concat());
+    server.kubectl(&["delete", "node", "attic"], "");
+    api.bury("attic").await.unwrap();
+    assert_eq!(server.kubectl(&["get", "pods", "-o", "name"], "").trim(), "pod/elsewhere", "nobody is left to end them");
 }
 
 async fn give_back(api: &Api, version: &str) {

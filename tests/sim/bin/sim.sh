@@ -36,7 +36,8 @@ sim_runs() {
 sim_etcd() {
     sim_runs "$1" etcd.service && [ -e "$1/var/lib/etcd/member/members" ] || return 1
     sim_all=0 sim_up=0
-    while read -r sim_member; do
+    while read -r _ sim_member _ sim_role; do
+        [ "$sim_role" = voter ] || continue
         sim_all=$((sim_all + 1))
         ! sim_runs "/fleet/$sim_member" etcd.service || sim_up=$((sim_up + 1))
     done <"$1/var/lib/etcd/member/members"

@@ -41,8 +41,16 @@ impl Api {
 
     /// Some API server runs, and the majority of etcd's members.
     pub(crate) fn up(&self) -> bool {
-        let etcds = self.planes.iter().filter(|n| self.runs(n, "etcd.service")).count();
-        etcds * 2 > self.planes.len() && self.planes.iter().any(|n| self.runs(n, "kube-apiserver.service"))
+        let voters = self.voters();
+        let etcds = voters.iter().filter(|n| self.runs(n, "etcd.service")).count();
+        etcds * 2 > voters.len() && self.planes.iter().any(|n| self.runs(n, "kube-apiserver.service"))
+    }
+
+    /// Members of etcd that vote, as any of them has it.
+    fn voters(&self) -> Vec<String> {
+        let table = |n: &String| fs::read_to_string(self.machines.join(n).join("var/lib/etcd/member/members")).ok();
+        let text = self.planes.iter().find_map(table).unwrap_or_default();
+        text.lines().filter(|l| l.ends_with(" voter")).filter_map(|l| l.split(' ').nth(1).map(str::to_owned)).collect()
     }
 
     /// A reset takes what etcd holds with the machines.

@@ -110,6 +110,22 @@ impl Fleet {
         fleet
     }
 
+    /// The machines once more, under another inventory.
+    pub(crate) fn copy_of(&self, world: World) -> Self {
+        let mut fleet = self.copy();
+        fleet.becomes(world);
+        fleet.machines().for_each(|m| m.write_shell());
+        fleet
+    }
+
+    /// The inventory says something else from now on; the machines are there.
+    pub(crate) fn becomes(&mut self, world: World) {
+        self.there = world.cluster.nodes.len();
+        let store = self.api.store.lock().unwrap().clone();
+        self.api = api(self.dir.path(), &world, store);
+        self.world = world;
+    }
+
     pub(crate) fn machine(&self, name: &str) -> Machine {
         Machine::at(self.dir.path(), name)
     }
@@ -203,6 +219,9 @@ impl Fleet {
         for facts in self.world.facts.values_mut() {
             facts.recognise(&self.world.cluster.name, &authority);
         }
+        let Some(node) = steps::whom_to_ask(&self.world.cluster, &self.world.facts, false).cloned() else { return };
+        let reply = hosts[&node.name].run(&steps::members_script(&node), &mut |_| ()).await.unwrap();
+        self.world.facts.get_mut(&node.name).expect("it answered").members = Some(facts::members(&reply.output));
     }
 
     async fn plan(&self, mode: Mode, hosts: &BTreeMap<String, Connection>) -> (Plan, Vec<Step>) {

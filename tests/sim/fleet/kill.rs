@@ -11,12 +11,12 @@ use homectl::cluster::{Component, Registry};
 use homectl::steps::Mode;
 use std::collections::BTreeMap;
 
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
 /// Runs until nothing is to do, which is after two at the latest.
-async fn converge(fleet: &mut Fleet, mode: Mode, context: &str) {
+pub(super) async fn converge(fleet: &mut Fleet, mode: Mode, context: &str) {
     for _ in 0..3 {
         let ran = fleet.run(mode, &Trouble::default()).await;
         assert_eq!(ran.plan.counts().blocked, 0, "{context}:\n{}", told(&ran.plan));
@@ -36,7 +36,7 @@ fn done(ran: &Ran, mode: Mode) -> bool {
 
 /// How a chain of runs is spoiled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum How {
+pub(super) enum How {
     /// Power cut: everything on the machines ends, they boot.
     Power,
     /// The shells on the machines are killed, and homectl.
@@ -46,7 +46,7 @@ enum How {
 }
 
 /// Spoils every item of `machines` (or some), one after the other: each run gets one further and is spoiled in the next.
-async fn spoil(fleet: &mut Fleet, mode: Mode, how: How, machines: &[&str], some: usize) {
+pub(super) async fn spoil(fleet: &mut Fleet, mode: Mode, how: How, machines: &[&str], some: usize) {
     fleet.tried.clear();
     let needles = Needles::of(&fleet.world.secrets);
     let spoil: Vec<String> = machines.iter().map(|m| (*m).to_owned()).collect();
@@ -95,7 +95,7 @@ async fn made(world: &World) -> Fleet {
     fleet
 }
 
-fn same(context: &str, expected: &Picture, fleet: &Fleet) {
+pub(super) fn same(context: &str, expected: &Picture, fleet: &Fleet) {
     let found = differences(expected, &fleet.picture());
     assert!(found.is_empty(), "{context}: expected ≠ found\n{}", found.join("\n"));
 }

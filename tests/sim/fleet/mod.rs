@@ -5,6 +5,7 @@ mod api;
 mod budget;
 mod engine;
 mod gates;
+mod grow;
 mod home;
 mod host;
 mod kill;

@@ -18,10 +18,7 @@ impl Shelf {
 
 fn text(name: &str, version: &str) -> String {
     let body = match name {
-        "etcdctl" => {
-            ". /usr/local/sbin/sim.sh\nsim_etcd / || { echo 'context deadline exceeded' >&2; exit 1; }\n\
-             case $* in *'endpoint status'*) printf '[{\"Status\":{\"header\":{\"cluster_id\":%s}}}]\\n' \"$(cat /var/lib/etcd/member/id)\" ;; esac"
-        }
+        "etcdctl" => "exec sim-etcdctl \"$@\"",
         "kubectl" => {
             ". /usr/local/sbin/sim.sh\nsim_api / || { echo 'connection refused' >&2; exit 1; }\n\
              case $* in\n*/api/v1/nodes/*/proxy/healthz)\n  n=${*##*/nodes/}\n  n=${n%%/*}\n\
