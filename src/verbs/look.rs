@@ -15,13 +15,13 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) async fn at_nodes(steps: &[Step], hosts: &BTreeMap<String, Connection>, out: &Reporter) -> Result<Observed> {
     let looks = hosts.iter().map(|(node, host)| {
         let mine: Vec<&Step> = steps.iter().filter(|s| s.id.lane == Lane::Node(node.clone())).collect();
-        at_node(node, host, mine, out)
+        out.sink().tell(EventKind::Probing { node: node.clone() });
+        at_node(node, host, mine)
     });
     Ok(try_join_all(looks).await?.into_iter().flatten().collect())
 }
 
-async fn at_node(node: &str, host: &Connection, steps: Vec<&Step>, out: &Reporter) -> Result<Observed> {
-    out.sink().tell(EventKind::Probing { node: node.to_owned() });
+async fn at_node(node: &str, host: &Connection, steps: Vec<&Step>) -> Result<Observed> {
     let wants: Vec<Want> = steps.iter().flat_map(|s| s.wants.iter().cloned()).collect();
     let lost = |e: crate::ssh::RemoteError| e.into_failure(node);
     let reply = host.run(&probe::compile(&wants), &mut |_| ()).await.map_err(lost)?;
@@ -31,8 +31,10 @@ async fn at_node(node: &str, host: &Connection, steps: Vec<&Step>, out: &Reporte
         let reply = host.run(&probe::open(&paths, &places), &mut |_| ()).await.map_err(lost)?;
         let (texts, obstacles) = (probe::opened(&reply.output), probe::obstacles(&reply.output));
         for (want, seen) in wants.iter().zip(&mut seen) {
-            if let (Want::File(file), Seen::Inode(inode)) = (want, &mut *seen) {
-                inode.text = texts.get(&file.path).cloned();
+            if let (Want::File(file), Seen::Inode(inode)) = (want, &mut *seen)
+                && let Some(text) = texts.get(&file.path)
+            {
+                inode.text = Some(text.clone());
             }
             if let Some(by) = want.places(seen).iter().find_map(|place| obstacles.get(place)) {
                 *seen = Seen::Held { seen: Box::new(seen.clone()), by: by.clone() };
@@ -66,4 +68,38 @@ fn differing<'a>(wants: &'a [Want], seen: &[Seen]) -> Vec<&'a str> {
             _ => None,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ssh::LocalShell;
+    use crate::steps::StepId;
+    use crate::want::{File, Verdict};
+    use std::sync::Arc;
+
+    /// What the first look read of a file that is made from secrets is still known after a second one, for another's diff.
+    #[tokio::test]
+    async fn a_second_look_takes_nothing_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            let owner = "somebody:else";
+            Want::File(File::text(path.display().to_string(), text).owner(owner))
+        };
+        std::fs::write(dir.path().join("sealed"), "[Peer]\nPublicKey = xyz\n").unwrap();
+        std::fs::write(dir.path().join("edited"), "mine\n").unwrap();
+        let sealed = file("sealed", "[Peer]\nPublicKey = a\n").sealed(&file("sealed", "[Peer]\nPublicKey = b\n"), 0).unwrap();
+        let wants = vec![sealed, file("edited", "ours\n")];
+        let id = StepId::node("attic", "x");
+        let step = Step { id: id.clone(), title: "x".into(), after: Vec::new(), wants: wants.clone(), ready: None, rolling: None };
+        let host: Connection = Arc::new(LocalShell::new().await.unwrap());
+        let seen = at_node("attic", &host, vec![&step]).await.unwrap();
+        let why = |i: usize| match wants[i].diff(&seen[&id][i]) {
+            Verdict::Change(change) => (change.why, change.lines.join("|")),
+            other => panic!("{other:?}"),
+        };
+        assert!(!why(0).0.contains("content"), "{:?}", why(0));
+        assert!(why(1).0.contains("content differs") && why(1).1.contains("-mine|+ours"), "{:?}", why(1));
+    }
 }

@@ -21,9 +21,9 @@ pub(crate) fn kept(scene: &Scene, ran: &Ran) -> Result {
     each(scene, ran, |machine| if machine == through { of_api } else { [0; 3] })
 }
 
-/// The same of a run that did not ask the API.
-pub(crate) fn of_machines(scene: &Scene, ran: &Ran) -> Result {
-    each(scene, ran, |_| [0; 3])
+/// The same of a run that did not ask the API. A password for sudo takes `turns` of its own.
+pub(crate) fn of_machines(scene: &Scene, ran: &Ran, turns: u64) -> Result {
+    each(scene, ran, |_| [turns, 0, 0])
 }
 
 fn lines(ran: &Ran) -> Vec<&str> {

@@ -174,3 +174,18 @@ fn what_should_be_gone_does_not_cost_the_digest_of_what_should_be_there() {
     std::fs::write(dir.path().join("stale"), "x").unwrap();
     assert_eq!(settled(&wants, &parse(&wants, &look(&wants))), [true, true, true, false]);
 }
+
+#[test]
+fn what_should_have_been_read_and_was_not_is_unknown() {
+    let file = |text: &str| Want::File(File::text("/etc/wg0.conf", format!("[Peer]\nPublicKey = {text}\n")));
+    let wants = [file("a").sealed(&file("b"), 0).unwrap()];
+    let stat = "@inodes\n/etc/wg0.conf|81a4|root:root|/etc/wg0.conf\n#\n";
+    for inodes in ["@inodes\n=\n", stat] {
+        let told = |texts: &str| parse(&wants, &format!("{inodes}@texts\n{texts}@end\n")).remove(0);
+        let whole = format!("/etc/wg0.conf {}\n", data_encoding::BASE64.encode(b"[Peer]\nPublicKey = xyz\n"));
+        assert!(matches!(wants[0].diff(&told(&whole)), Verdict::Settled(_)), "{inodes}");
+        for cut in ["", "/etc/wg0.conf\n", "/etc/wg0.conf ?!\n", "/etc/wg0.conf //8=\n", "/etc/other YQ==\n"] {
+            assert!(matches!(told(cut), Seen::Unknown(_)), "{inodes} {cut}");
+        }
+    }
+}
