@@ -164,3 +164,7 @@ impl Bucket {
         Failure::failed(format!("{}: the store cannot be reached", self.show(name))).seen(said).help("is AWS_ENDPOINT_URL right?")
     }
 }
+
+#[cfg(test)]
+#[path = "s3_tests.rs"]
+mod tests;

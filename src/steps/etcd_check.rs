@@ -107,16 +107,22 @@ fn one_cluster(known: Option<&str>, recorded: &BTreeMap<&str, &str>) -> Result<(
     ))
 }
 
+/// What to do where etcd has lost its majority; said by everything that would need it.
+pub const RUNBOOK: &str = "without its majority etcd changes nothing. Will the control planes that are off come back? Then switch them on: nothing \
+     is lost. If they will not, see to it that none of them ever starts with its old data; then `homectl restore --from-node NODE` makes a \
+     cluster of one member of what NODE has (a control plane whose disk is whole), and `homectl apply` and `homectl replace-node` grow it \
+     back. If no disk is whole: `homectl restore --from BACKUP`";
+
 fn lost(id: &str, without: &str) -> Failure {
     Failure::refused(format!("etcd cluster {id} was founded, but no control plane that answers has its data ({without})"))
         .seen("going on would found a new, empty cluster in its place")
-        .help("bring back the machine that has the data, or restore a snapshot (/var/lib/homectl/snapshots, `etcdutl snapshot restore`); if it may be forgotten, run homectl reset and begin again")
+        .help("bring back the machine that has the data; or `homectl restore --from BACKUP` (or --snapshot, one of a control plane's /var/lib/homectl/snapshots); if it may be forgotten, run homectl reset and begin again")
 }
 
 fn blind(id: &str, with: &str, without: &str, silent: Option<&String>) -> Failure {
     Failure::refused(format!("etcd cluster {id} lives on {with}; {without} would have to join it, and etcd cannot be asked"))
         .seen(silent.map_or("no control plane that has its data answers", |s| s.as_str()))
-        .help("etcd lets nobody in without its majority: bring back the control planes that are off, then run again")
+        .help(RUNBOOK)
 }
 
 /// What etcd is without `leaver`, in words; refused where the rest would have no majority.

@@ -46,7 +46,7 @@ mod snapshots;
 pub use absent::absent;
 pub use acquaint::acquaint;
 pub use depart::{DISMISSAL, depart, dismissal};
-pub use etcd_check::{check as check_etcd, founding_id, without};
+pub use etcd_check::{RUNBOOK, check as check_etcd, founding_id, without};
 pub use etcd_members::{member_at, members_script, whom_to_ask};
 pub use model::{Ctx, Lane, Mode, Ready, Step, StepId, Test};
 pub use node::{node, warnings};

@@ -12,7 +12,7 @@ use crate::error::{Failure, Result, exit};
 use crate::exec::FailedStep;
 use crate::plan::Plan;
 use crate::report::Reporter;
-use crate::steps::Mode;
+use crate::steps::{self, Mode};
 use std::path::Path;
 
 /// `homectl apply`.
@@ -141,7 +141,7 @@ pub(super) fn offline(world: &World, fleet: &Fleet, global: &Global) -> Result<(
     let why = if founded { "etcd would have no majority" } else { "a control plane begins with all its members" };
     Err(Failure::refused(format!("{} of {planes} control planes do not answer: {why}", missing.len()))
         .seen(format!("off: {}; needed: {}", missing.join(", "), if founded { majority } else { planes }))
-        .help("switch them on, then run apply again"))
+        .help(if founded { steps::RUNBOOK } else { "switch them on, then run apply again" }))
 }
 
 /// The etcd cluster ID that the control planes recorded, into the lock and the secrets.

@@ -111,9 +111,7 @@ fn dismissed<'a>(world: &'a World, fleet: &'a Fleet) -> Result<Option<(&'a Node,
             .help("bring one back first: without the others nobody can tell what may go"));
     };
     let members = told.as_ref().map_err(|seen| {
-        Failure::refused("etcd does not answer, so no member may come or go").on(&by.name).seen(seen).help(
-            "without its majority etcd changes nothing: bring back the control planes that are off; if they are lost, restore a snapshot",
-        )
+        Failure::refused("etcd does not answer, so no member may come or go").on(&by.name).seen(seen).help(steps::RUNBOOK)
     })?;
     let member = match moving {
         Moving::Leaves(leaving) => steps::member_at(members, leaving.overlay),

@@ -10,7 +10,6 @@ mod home;
 mod host;
 mod kill;
 mod machine;
-mod neighbours;
 mod renewed;
 mod sealed;
 mod supply;

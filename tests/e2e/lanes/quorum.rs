@@ -1,0 +1,96 @@
+//! Two of three control planes are lost for good: what refuses, what it says, and how the one that is left becomes three again.
+
+use crate::Result;
+use crate::checks::{Cluster, Node, machines};
+use crate::homectl::Homectl;
+use crate::kubectl::Kubectl;
+use crate::lab::{self, Lab, write};
+use crate::scene::{Scene, ensure, eventually};
+
+const SURVIVOR: &str = "attic";
+const LOST: [&str; 2] = ["cellar", "garage"];
+/// A word that must survive; nothing in it waits for a pod.
+const CANARY: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: song, namespace: default}\ndata: {song: tweet}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: nest, namespace: default}\nstringData: {where: the-old-oak}\n";
+
+pub(crate) fn run(scene: &Scene) -> Result {
+    let lab = Lab::up("four", "trixie")?;
+    let homectl = Homectl::new("quorum")?;
+    let names = [SURVIVOR, LOST[0], LOST[1], "shed"];
+    let cluster = Cluster {
+        lab: &lab,
+        kubectl: Kubectl::new(lab::kubectl()?, &homectl.dir.join("kubeconfig")),
+        nodes: names.into_iter().zip(11..).map(|(name, host)| Node { name, host, control_plane: name != "shed" }).collect(),
+        spare: None,
+    };
+    let told = tell(scene, &homectl, &cluster);
+    if told.is_err() {
+        super::post_mortem(&cluster);
+    }
+    told
+}
+
+fn tell(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
+    let (lab, kubectl) = (cluster.lab, &cluster.kubectl);
+    scene.step("fresh: apply, and a word that must survive", || {
+        homectl.write_inventory(&lab.inventory()?)?;
+        homectl.run("apply", &["--yes"])?.with(0)?;
+        write(&homectl.dir.join("kubeconfig"), &homectl.run("kubeconfig", &[])?.ok()?)?;
+        kubectl.apply(CANARY)
+    })?;
+    scene.step("lost: two control planes burn, nothing is served any more", || {
+        // What was written last is in the survivor's log, though perhaps not yet in its store.
+        kubectl.ok(&["create", "configmap", "last-words", "-n", "default"])?;
+        lab.each("kill", &LOST)?;
+        eventually(60, "the API is gone", || {
+            let ran = kubectl.run(
+                &["--request-timeout=3s", "create", "configmap", "after", "-n", "default"],
+                "",
+                std::time::Duration::from_secs(6),
+            )?;
+            ensure(ran.code != Some(0), || ran.seen())
+        })
+        .map(drop)
+    })?;
+    scene.check("lost: whatever would need the majority refuses, and says what to do", || {
+        let ran = homectl.run("apply", &["--yes", "--allow-offline"])?.with(4)?;
+        ensure(ran.err.contains("homectl restore --from-node NODE") && ran.err.contains("off: cellar, garage"), || ran.seen())?;
+        let ran = homectl.run("restore", &["--yes", "--from-node", "cellar"])?;
+        ensure(ran.code == Some(1) && ran.err.contains("does not answer"), || ran.seen())
+    });
+    scene.step("one: the survivor goes on alone, and nothing that was written is missing", || {
+        let ran = homectl.run("restore", &["--yes", "--from-node", SURVIVOR])?.with(0)?;
+        scene.figure("a survivor made a cluster of one member, seconds", ran.took);
+        ensure(ran.err.contains("To grow it back"), || ran.seen())?;
+        eventually(60, "the API answers", || kubectl.ok(&["get", "--raw", "/readyz"]))?;
+        let song = kubectl.ok(&["get", "configmap", "song", "-o", "jsonpath={.data.song}"])?;
+        let nest = kubectl.ok(&["get", "secret", "nest", "-o", "jsonpath={.data.where}"])?;
+        kubectl.ok(&["get", "configmap", "last-words"])?;
+        ensure(song == "tweet" && nest == "dGhlLW9sZC1vYWs=", || format!("{song} {nest}"))?;
+        kubectl.ok(&["create", "configmap", "later", "-n", "default"]).map(drop)
+    })?;
+    scene.step("three: emptied machines join it by a plain apply", || grow(scene, homectl, cluster))?;
+    scene.check("three: nothing is to be changed", || {
+        let ran = homectl.run("plan", &["--exit-code"])?.with(0)?;
+        ensure(ran.out.contains("No changes."), || ran.seen())
+    });
+    Ok(())
+}
+
+/// Machines whose disks burnt: no data, and no memory of a cluster.
+fn grow(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
+    let lab = cluster.lab;
+    for node in LOST {
+        lab.each("start", &[node])?;
+        lab.sh(node, "systemctl stop etcd.service kube-apiserver.service; rm -rf /var/lib/etcd/member /var/lib/homectl/etcd-cluster-id")?;
+    }
+    let ran = homectl.run("apply", &["--yes"])?.with(0)?;
+    scene.figure("two control planes joined again, seconds", ran.took);
+    let members = lab.sh(
+        SURVIVOR,
+        "pki=/etc/kubernetes/pki/etcd; overlay=$(ip -4 -o addr show wg0 | awk '{ sub(\"/.*\", \"\", $4); print $4 }'); \
+         /opt/homectl/bin/etcdctl --endpoints=https://$overlay:2379 --cacert=$pki/ca.crt --cert=$pki/healthcheck-client.crt \
+         --key=$pki/healthcheck-client.key endpoint health --cluster 2>&1",
+    )?;
+    ensure(members.matches("is healthy").count() == 3, || members)?;
+    eventually(90, "all nodes Ready", || machines::ready(cluster)).map(drop)
+}
