@@ -61,7 +61,7 @@ fn the_readme_lists_every_command() {
 
 #[test]
 fn links_lead_somewhere() {
-    for name in ["README.md", "docs/architecture.md", "docs/plan-json.md"] {
+    for name in ["README.md", "docs/architecture.md", "docs/faults.md", "docs/plan-json.md"] {
         let text = read(name);
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if target.starts_with("http") {
@@ -160,5 +160,37 @@ fn a_check_is_documented_with_its_fields() {
     for state in [LinkState::Works, LinkState::Broken, LinkState::Untested] {
         let name = serde_json::to_value(state).unwrap();
         assert!(section.contains(&format!("`{}`", name.as_str().unwrap())), "{name}");
+    }
+}
+
+/// Every test that the page of faults names is there, every lane, and every row of it.
+#[test]
+fn faults_are_shown_by_tests_that_exist() {
+    let page = read("docs/faults.md");
+    let mut sources = String::new();
+    gather(&root().join("src"), &mut sources);
+    gather(&root().join("tests"), &mut sources);
+    let words = page.split('`').skip(1).step_by(2);
+    let tests: Vec<&str> = words.filter(|w| w.contains('_') && w.chars().all(|c| c.is_ascii_lowercase() || c == '_')).collect();
+    assert!(tests.len() > 80, "{} tests are named", tests.len());
+    for name in tests {
+        assert!(sources.contains(&format!("fn {name}(")), "docs/faults.md names {name}, which is no test");
+    }
+    for lane in page.split("lane `").skip(1).filter_map(|rest| rest.split('`').next()) {
+        assert!(sources.contains(&format!("Lane {{ name: \"{lane}\"")), "docs/faults.md names the lane {lane}, which is none");
+    }
+    for row in 1..=65 {
+        assert!(page.contains(&format!("\n| {row} | ")), "docs/faults.md lacks row {row}");
+    }
+}
+
+/// All Rust below a folder.
+fn gather(folder: &Path, into: &mut String) {
+    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            gather(&path, into);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            *into += &fs::read_to_string(path).unwrap_or_default();
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod cache;
 mod download;
 mod lock;
+mod machine;
 mod origin;
 mod release;
 mod resolve;
@@ -13,6 +14,7 @@ mod tests;
 mod unpack;
 
 pub use lock::{LockMode, Locked, lock};
+pub use machine::foreign;
 pub use origin::Limits;
 pub use release::{sums_url, url};
 pub use resolve::{Missing, Resolved, resolve};

@@ -36,7 +36,9 @@ say memory_kib "$(awk '$1 == "MemTotal:" { print $2 }' /proc/meminfo)"
 for d in / /etc /opt /var/lib /var/log; do
     say "free.$d" "$(df -Pk "$d" 2>/dev/null | awk 'NR == 2 { print $4 }')"
 done
-ip -o -4 addr show scope global 2>/dev/null | awk '$2 !~ /^(wg0|cni0|veth)/ { sub("/.*", "", $4); print "addr." $2 "=" $4 }'
+ip -o -4 addr show scope global 2>/dev/null | awk '{ sub("/.*", "", $4) }
+    $2 == "wg0" { print "overlay=" $4 }
+    $2 !~ /^(wg0|cni0|veth)/ { print "addr." $2 "=" $4 }'
 say clock "$(date +%s)"
 [ -r /etc/homectl/cluster ] && sed -n 's/^cluster=/cluster=/p; s/^node=/cluster_node=/p; s/^kubernetes=/cluster_kubernetes=/p' /etc/homectl/cluster
 [ -d /etc/homectl ] && [ -z "$(ls -A /etc/homectl 2>/dev/null)" ] && say bare yes

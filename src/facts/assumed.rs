@@ -40,6 +40,7 @@ impl Facts {
             memory_kib: 8 << 20,
             free_kib: BTreeMap::new(),
             addresses: Vec::new(),
+            overlay: None,
             foreign: Vec::new(),
             firewalls: Vec::new(),
             listening: BTreeSet::new(),

@@ -3,6 +3,7 @@
 use super::members::Member;
 use crate::cluster::Arch;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 /// Which WireGuard the host can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub struct Facts {
     pub free_kib: BTreeMap<String, u64>,
     /// Global IPv4 addresses, `interface → address`, homectl's own interfaces left out.
     pub addresses: Vec<(String, String)>,
+    /// The address it has in an overlay of ours, where that is up.
+    pub overlay: Option<Ipv4Addr>,
     pub foreign: Vec<Foreign>,
     /// Host firewalls that are active (`ufw`, `firewalld`).
     pub firewalls: Vec<String>,

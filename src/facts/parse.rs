@@ -49,14 +49,11 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
         memory_kib: get("memory_kib").parse().map_err(|e| format!("memory_kib {:?}: {e}", get("memory_kib")))?,
         free_kib: prefixed(&lines, "free.").filter_map(|(k, v)| Some((k.to_owned(), v.parse().ok()?))).collect(),
         addresses: prefixed(&lines, "addr.").map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+        overlay: get("overlay").parse().ok(),
         foreign: prefixed(&lines, "foreign.").map(|(k, v)| Foreign { what: k.to_owned(), evidence: v.to_owned() }).collect(),
         firewalls: prefixed(&lines, "firewall.").map(|(k, _)| k.to_owned()).collect(),
         listening: all(&lines, "listen").filter_map(|v| u16::from_str_radix(&v, 16).ok()).collect(),
-        sysctls: words(get("container_sysctl"))
-            .iter()
-            .filter_map(|w| w.split_once(':'))
-            .map(|(k, v)| (k.replace('/', "."), v.into()))
-            .collect(),
+        sysctls: settings(get("container_sysctl")),
         locked_sysctls: get("locked_sysctl").split_whitespace().map(|k| k.replace('/', ".")).collect(),
         cluster: Some(get("cluster").to_owned()).filter(|c| !c.is_empty()),
         bare: get("bare") == "yes",
@@ -91,6 +88,11 @@ fn all<'a>(lines: &'a [(&'a str, &'a str)], key: &'a str) -> impl Iterator<Item 
 
 fn prefixed<'a>(lines: &'a [(&'a str, &'a str)], prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
     lines.iter().filter_map(move |(k, v)| Some((k.strip_prefix(prefix)?, v.trim())))
+}
+
+/// `kernel/panic:0 …` → `kernel.panic` → `0`.
+fn settings(said: &str) -> BTreeMap<String, String> {
+    said.split_whitespace().filter_map(|w| w.split_once(':')).map(|(k, v)| (k.replace('/', "."), v.to_owned())).collect()
 }
 
 fn loopback(address: &str) -> bool {

@@ -80,6 +80,28 @@ fn program(ctx: &Ctx, component: Component) -> Result<Program> {
         return Err(Failure::refused(format!("the lock has no {component} for {arch}")).help("resolve it again: homectl lock"));
     };
     let version = ctx.cluster.programs.versions.get(&component).cloned().unwrap_or_default();
-    let program = Program { component, version, artifact: artifact.clone(), notify: Vec::new() };
+    let program = Program { component, version, artifact: artifact.clone(), arch, notify: Vec::new() };
     Ok(service(component).into_iter().fold(program, Program::restarts))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cluster::Arch;
+    use crate::steps::fixture::Fixture;
+    use crate::want::Want;
+
+    #[test]
+    fn each_machine_gets_the_builds_for_its_own_kind() {
+        let mut fixture = Fixture::three();
+        fixture.facts.get_mut("cellar").unwrap().arch = Some(Arch::Arm64);
+        for (name, arch) in [("attic", Arch::Amd64), ("cellar", Arch::Arm64), ("garage", Arch::Amd64)] {
+            let step = super::step(&fixture.ctx(name)).unwrap().unwrap();
+            let programs: Vec<_> = step.wants.iter().filter_map(|w| if let Want::Program(p) = w { Some(p) } else { None }).collect();
+            assert!(programs.len() > 4);
+            for program in programs {
+                let artifact = &fixture.cluster.programs.artifacts[&(program.component, arch)];
+                assert_eq!((&program.artifact, program.arch), (artifact, arch), "{} on {name}", program.component);
+            }
+        }
+    }
 }

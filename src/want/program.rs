@@ -4,7 +4,7 @@
 //! were hashed on the node; anything off means hashing again.
 
 use super::{Act, Change, Impact, Lines, Notify, Run, Seen, Verdict, quote};
-use crate::cluster::{Artifact, Component};
+use crate::cluster::{Arch, Artifact, Component};
 
 /// Where programs lie on a node.
 pub const STORE: &str = "/opt/homectl/store";
@@ -16,6 +16,8 @@ pub struct Program {
     /// Version as upstream writes it, for people.
     pub version: String,
     pub artifact: Artifact,
+    /// The machine it is to run on.
+    pub arch: Arch,
     /// The unit that runs it.
     pub notify: Vec<Notify>,
 }

@@ -2,8 +2,10 @@
 
 use crate::Result;
 use crate::lab::write;
-use crate::shell::{Ran, run, run_and};
+use crate::shell::{Ran, run, run_and, run_hearing};
 use std::cell::Cell;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -98,6 +100,18 @@ impl Homectl {
                 std::thread::sleep(after);
                 Command::new("kill").args(["-s", signal, &id.to_string()]).stderr(std::process::Stdio::null()).status().ok();
             }
+        })?;
+        self.keep(verb, &ran)?;
+        Ok(ran)
+    }
+
+    /// A verb; each line of its stdout is heard as it comes, with its process id.
+    pub(crate) fn run_hearing(&self, verb: &str, flags: &[&str], mut hear: impl FnMut(&str, u32)) -> Result<Ran> {
+        // For whoever wonders what takes so long.
+        let mut so_far = File::create(self.dir.join("log/now.out")).map_err(|error| error.to_string())?;
+        let ran = run_hearing(&mut self.command(verb, &self.inventory(), flags), DEADLINE, |line, id| {
+            writeln!(so_far, "{line}").ok();
+            hear(line, id);
         })?;
         self.keep(verb, &ran)?;
         Ok(ran)

@@ -1,10 +1,10 @@
 //! Commands with a deadline, and all that they said.
 
 use crate::Result;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 /// A command that has ended.
@@ -54,18 +54,8 @@ pub(crate) fn run_and(
     deadline: Duration,
     meanwhile: impl FnOnce(u32) + Send + 'static,
 ) -> Result<Ran> {
-    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
-    let mut what: Vec<String> =
-        std::iter::once(program).chain(command.get_args()).map(|part| part.to_string_lossy().into_owned()).collect();
-    what.iter_mut().filter(|part| part.len() > 200).for_each(|part| *part = format!("{}…", part.chars().take(200).collect::<String>()));
-    let what = what.join(" ");
     let from = Instant::now();
-    let mut child = command
-        .stdin(if stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("`{what}` could not be started: {error}"))?;
+    let (what, mut child) = start(command.stdin(if stdin.is_empty() { Stdio::null() } else { Stdio::piped() }))?;
     let id = child.id();
     std::thread::spawn(move || meanwhile(id));
     let (out, err) = (gather(child.stdout.take()), gather(child.stderr.take()));
@@ -75,6 +65,40 @@ pub(crate) fn run_and(
     }
     let code = wait(&mut child, from, deadline).map_err(|error| format!("`{what}`: {error}{}{}", tail(&out.text()), tail(&err.text())))?;
     Ok(Ran { what, code, out: out.end(), err: err.end(), took: from.elapsed() })
+}
+
+/// Runs `command`, and has each line of its stdout heard as it comes, with the process id.
+pub(crate) fn run_hearing(command: &mut Command, deadline: Duration, mut hear: impl FnMut(&str, u32)) -> Result<Ran> {
+    let from = Instant::now();
+    let (what, mut child) = start(command.stdin(Stdio::null()))?;
+    let (id, err) = (child.id(), gather(child.stderr.take()));
+    let (ended, watch) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        if watch.recv_timeout(deadline) == Err(mpsc::RecvTimeoutError::Timeout) {
+            Command::new("kill").args(["-s", "KILL", &id.to_string()]).status().ok();
+        }
+    });
+    let mut out = String::new();
+    for line in child.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines).map_while(std::result::Result::ok) {
+        hear(&line, id);
+        out += &line;
+        out.push('\n');
+    }
+    let code = child.wait().map_err(|error| format!("`{what}`: {error}"))?.code();
+    drop(ended);
+    let ran = Ran { what, code, out, err: err.end(), took: from.elapsed() };
+    if ran.took < deadline { Ok(ran) } else { Err(format!("not done in time, killed: {}", ran.seen())) }
+}
+
+/// Starts it; how it is called in messages.
+fn start(command: &mut Command) -> Result<(String, Child)> {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let mut what: Vec<String> =
+        std::iter::once(program).chain(command.get_args()).map(|part| part.to_string_lossy().into_owned()).collect();
+    what.iter_mut().filter(|part| part.len() > 200).for_each(|part| *part = format!("{}…", part.chars().take(200).collect::<String>()));
+    let what = what.join(" ");
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    child.map_err(|error| format!("`{what}` could not be started: {error}")).map(|child| (what, child))
 }
 
 fn wait(child: &mut Child, from: Instant, deadline: Duration) -> Result<Option<i32>> {

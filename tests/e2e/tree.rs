@@ -46,6 +46,14 @@ impl Trees {
         Self::by(lab, nodes, STATE)
     }
 
+    /// The same without some lines.
+    pub(crate) fn without(mut self, passing: impl Fn(&str) -> bool) -> Self {
+        for tree in self.0.values_mut() {
+            *tree = tree.lines().filter(|line| !passing(line)).collect::<Vec<_>>().join("\n");
+        }
+        self
+    }
+
     fn by(lab: &Lab, nodes: &[&str], script: &str) -> Result<Self> {
         let trees = Mutex::new(BTreeMap::new());
         at_once(nodes, |node| {

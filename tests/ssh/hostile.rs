@@ -2,7 +2,7 @@
 
 use crate::server::{Sshd, run};
 use futures::future::BoxFuture;
-use homectl::cluster::{Artifact, Component};
+use homectl::cluster::{Arch, Artifact, Component};
 use homectl::exec::{ApiLane, Run, Sink, Supplied, Supply};
 use homectl::kube::Condition;
 use homectl::plan::{self, Observed};
@@ -42,7 +42,7 @@ impl Shelf {
         let sha256 = data_encoding::HEXLOWER.encode(&Sha256::digest(&bytes));
         std::fs::write(self.0.join(&sha256), &bytes).unwrap();
         let artifact = Artifact { url: "https://example.net/runc".into(), sha256 };
-        (Program { component: Component::Runc, version: "v1".into(), artifact, notify: Vec::new() }, bytes)
+        (Program { component: Component::Runc, version: "v1".into(), artifact, arch: Arch::Amd64, notify: Vec::new() }, bytes)
     }
 }
 

@@ -40,6 +40,7 @@ pub(in crate::verbs) fn check(cluster: &Cluster, facts: &BTreeMap<String, Facts>
         } else {
             tight(node, f, &mut found);
         }
+        number(cluster, node, f, &mut found);
         clock(node, f, &mut found);
         neighbours(cluster, node, f, &mut found);
         memory(node, f, &mut found);
@@ -204,6 +205,20 @@ fn newcomer(node: &Node, f: &Facts, found: &mut Findings) {
                 .help(format!("find it with `ss -ltnp 'sport = :{}'` and move it", taken[0])),
         );
     }
+}
+
+/// The numbers of nodes are in the lock alone: one that was lost and made anew may give them to others.
+fn number(cluster: &Cluster, node: &Node, f: &Facts, found: &mut Findings) {
+    let net = cluster.network.overlay;
+    let Some(has) = f.overlay.filter(|has| f.cluster.is_some() && *has != node.overlay && net.contains(has)) else { return };
+    let number = u32::from(has) - u32::from(net.network());
+    found.fail(
+        "identity",
+        &node.name,
+        Failure::refused(format!("it is number {number} in the overlay, the lock says {}", node.number))
+            .seen(format!("ip -4 address show dev wg0: {has}"))
+            .help(format!("the lock was made anew: get the old one back, or write `{} = {number}` into its [numbers]", node.name)),
+    );
 }
 
 fn clock(node: &Node, f: &Facts, found: &mut Findings) {

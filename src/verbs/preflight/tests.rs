@@ -3,7 +3,7 @@
 use super::finding::Findings;
 use super::reading::{Fsync, Reach, Reading, parse};
 use super::{closer, fleet, ground, machine, reach};
-use crate::cluster::{Cluster, HostnamePolicy, Node, Role};
+use crate::cluster::{Arch, Cluster, Component, HostnamePolicy, Node, Role};
 use crate::facts::{Facts, Foreign, WireGuard};
 use crate::house::{cluster, node};
 use crate::report::LinkState;
@@ -59,6 +59,12 @@ fn facts_of_one_machine() {
         (|f| f.skew = -4000, "barn clock! its clock is 4000 s behind"),
         (|f| f.skew = 5, "barn clock its clock is 5 s ahead of that of attic"),
         (|f| f.skew = 2, ""),
+        (|f| f.overlay = Some([10, 77, 0, 9].into()), ""),
+        (
+            |f| (f.cluster, f.overlay) = (Some("home".into()), Some([10, 77, 0, 9].into())),
+            "barn identity! it is number 9 in the overlay, the lock says 2",
+        ),
+        (|f| (f.cluster, f.overlay) = (Some("home".into()), Some([10, 77, 0, 2].into())), ""),
         (|f| f.cluster = Some("other".into()), "barn owner! the machine belongs to the cluster `other`"),
         (
             |f| f.foreign = vec![Foreign { what: "k3s".into(), evidence: "k3s.service".into() }],
@@ -111,6 +117,31 @@ fn every_problem_of_every_machine_at_once() {
     assert_eq!(help, "add ` cgroup_enable=memory cgroup_memory=1` to the end of the one line of /boot/firmware/cmdline.txt, and reboot");
     let (failures, warnings) = found.sorted();
     assert_eq!((failures.len(), warnings), (3, vec!["attic: 976 MiB of memory is little for a control plane".to_owned()]));
+}
+
+/// Machines of several kinds in one house: each is judged by itself, and all that cannot be nodes are told at once.
+#[test]
+fn every_machine_is_judged_by_its_own_kind() {
+    let mut house = house();
+    let kinds = |all: &mut BTreeMap<String, Facts>| {
+        let barn = all.get_mut("barn").unwrap();
+        (barn.arch, barn.machine, barn.userland) = (Some(Arch::Arm64), "aarch64".into(), "arm64".into());
+        let cabin = all.get_mut("cabin").unwrap();
+        (cabin.arch, cabin.machine, cabin.userland) = (None, "riscv64".into(), "riscv64".into());
+    };
+    assert_eq!(checked(&house, kinds), ["cabin architecture! its architecture riscv64 has no upstream release"]);
+    house.programs.artifacts.retain(|(component, arch), _| *arch == Arch::Amd64 || *component != Component::Runc);
+    let due =
+        ["barn architecture! the lock has no arm64 build of runc", "cabin architecture! its architecture riscv64 has no upstream release"];
+    assert_eq!(checked(&house, kinds), due);
+
+    // Upstream's containerd wants a glibc. What has another C library is told apart by its distribution.
+    let musl = |all: &mut BTreeMap<String, Facts>| {
+        let cabin = all.get_mut("cabin").unwrap();
+        (cabin.os_id, cabin.os_like, cabin.os_name) = ("alpine".into(), Vec::new(), "Alpine Linux v3.22".into());
+        (cabin.systemd, cabin.userland) = (false, String::new());
+    };
+    assert_eq!(checked(&house, musl), ["cabin system! Alpine Linux v3.22 is not supported", "cabin system! systemd is not its init"]);
 }
 
 #[test]

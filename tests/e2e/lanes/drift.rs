@@ -14,6 +14,7 @@ use crate::checks::{Cluster, Node, machines};
 use crate::homectl::Homectl;
 use crate::kubectl::Kubectl;
 use crate::lab::{self, Lab, write};
+use crate::lanes::lane;
 use crate::scene::{Scene, at_once, ensure, eventually};
 use crate::tree::Trees;
 use serde_json::Value;
@@ -205,10 +206,6 @@ impl Desk<'_> {
             ensure(ran.code == Some(0), || format!("{what}: not mended: {}", ran.seen()))
         })
     }
-}
-
-fn lane(id: &Value) -> &str {
-    id["lane"]["node"].as_str().unwrap_or("cluster")
 }
 
 /// `LANE ADDRESS` of what a run did, from its events.

@@ -1,6 +1,7 @@
 //! The lanes, cheapest proof first.
 
 mod backup;
+mod cuts;
 mod drift;
 mod four;
 mod mistakes;
@@ -28,6 +29,7 @@ pub(crate) const ALL: &[Lane] = &[
     Lane { name: "one", about: "one machine is the whole cluster, host key learnt at first contact", run: one::trixie },
     Lane { name: "three", about: "a control plane and two workers, used, cut off from power, changed, reset, made again", run: three::run },
     Lane { name: "drift", about: "three machines changed by hand: the plan shows exactly that, apply mends exactly that", run: drift::run },
+    Lane { name: "cuts", about: "runs cut short on three machines, and made good by the next", run: cuts::run },
     Lane { name: "four", about: "three control planes and a worker, each control plane killed in turn", run: four::run },
     Lane { name: "nodes", about: "machines come, go, are replaced and get other addresses", run: nodes::run },
     Lane { name: "upgrade", about: "from one minor version to the next, asked all the time", run: upgrade::run },
@@ -35,6 +37,11 @@ pub(crate) const ALL: &[Lane] = &[
     Lane { name: "quorum", about: "two of three control planes are lost for good; the third becomes three again", run: quorum::run },
     Lane { name: "bookworm", about: "one machine with the Debian before", run: one::bookworm },
 ];
+
+/// The lane of a step, as JSON has it: the machine's name, or `cluster`.
+fn lane(id: &serde_json::Value) -> &str {
+    id["lane"]["node"].as_str().unwrap_or("cluster")
+}
 
 /// After a failure that ends a lane: what the machines and the API have to say.
 fn post_mortem(cluster: &Cluster) {

@@ -89,7 +89,7 @@ fn changed(world: &World) -> World {
 }
 
 /// As an undisturbed run leaves it.
-async fn made(world: &World) -> Fleet {
+pub(super) async fn made(world: &World) -> Fleet {
     let mut fleet = Fleet::new(world.clone());
     converge(&mut fleet, Mode::Present, "undisturbed").await;
     fleet
@@ -101,7 +101,7 @@ pub(super) fn same(context: &str, expected: &Picture, fleet: &Fleet) {
 }
 
 /// What a reset leaves, but for what it says that it leaves: packages with what they brought, the kernel's module.
-fn left(fresh: &Picture, after: &Picture) -> Vec<String> {
+pub(super) fn left(fresh: &Picture, after: &Picture) -> Vec<String> {
     let mine = ["etc/group", "etc/passwd", "proc/sys/net/bridge", "sim/packages", "sim/vendor", "sys/module/br_netfilter"];
     differences(fresh, after).into_iter().filter(|d| !mine.iter().any(|m| d.split(' ').nth(1).is_some_and(|p| p.starts_with(m)))).collect()
 }

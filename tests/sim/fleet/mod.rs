@@ -10,6 +10,7 @@ mod home;
 mod host;
 mod kill;
 mod machine;
+mod neighbours;
 mod renewed;
 mod sealed;
 mod supply;
