@@ -8,6 +8,8 @@
 //! | `HOMECTL_E2E_ONLY` | only phases whose name holds one of these words (comma-separated); the lane then proves nothing as a whole |
 //! | `HOMECTL_E2E_KEEP` | the lab stays up after a failure, and an existing one is used as it is |
 //! | `HOMECTL_E2E_FIGURES` | a file to which measured numbers are appended, one `lane<TAB>what<TAB>number` a line |
+//! | `HOMECTL_E2E_CUTS` | lane `cuts`: cuts in each chain, or `all`: at both ends of every step |
+//! | `HOMECTL_E2E_SEED` | lane `cuts`: a number that an earlier run printed, to draw the same ways and moments again |
 //! | `LAB_NAME`, `LAB_SUBNET` | the lab's, `e2e` and 198.19.7.0/24 if unset |
 
 mod checks;

@@ -179,7 +179,8 @@ impl<'a> Knife<'a> {
         };
         let told = format!("{:?} at {} ({}), ended {:.1} s later", self.how, made.at, made.node, took.as_secs_f64());
         ensure(due.contains(&ran.code), || format!("{told}: {}", ran.seen()))?;
-        ensure(took < Duration::from_mins(2), || format!("{told}: {}", ran.seen()))?;
+        // What goes on without the machine may take as long as it takes.
+        ensure(ran.code == Some(0) || took < Duration::from_mins(3), || format!("{told}: {}", ran.seen()))?;
         Ok(Some(told))
     }
 }
