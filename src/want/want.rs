@@ -71,14 +71,10 @@ impl Want {
             Self::Object(_) => Seen::NoApi("no machine was asked".into()),
             Self::Packages(_) => Seen::Packages(Vec::new()),
             Self::Unit(_) => Seen::Unit(UnitSeen { load: "not-found".into(), active: "inactive".into(), ..UnitSeen::default() }),
-            Self::Account(_)
-            | Self::Dir(_)
-            | Self::File(_)
-            | Self::Leaf(_)
-            | Self::Link(_)
-            | Self::Module(_)
-            | Self::Program(_)
-            | Self::Sysctl(_) => Seen::Absent,
+            Self::Account(_) => Seen::Account { user: None, group: None },
+            Self::Dir(_) | Self::File(_) | Self::Leaf(_) | Self::Link(_) | Self::Module(_) | Self::Program(_) | Self::Sysctl(_) => {
+                Seen::Absent
+            }
         }
     }
 
