@@ -11,10 +11,12 @@ api() {
     done
 }
 service() {
-    perl -MIO::Socket::INET -MTime::HiRes=time,sleep -e '
+    # A clock of hundredths that every Perl can read.
+    perl -MIO::Socket::INET -e '
         $| = 1;
+        sub now { open my $f, "<", "/proc/uptime"; (split " ", <$f>)[0] }
         until (-e "/run/e2e-stop") {
-            my $at = time;
+            my $at = now();
             my $s = IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => 80, Timeout => 2);
             my $said = "refused";
             if ($s) {
@@ -22,8 +24,8 @@ service() {
                 local $SIG{ALRM} = sub { die };
                 $said = eval { alarm 3; local $/; my $all = <$s>; alarm 0; $all =~ /200 OK/ ? "ok" : "nothing" } || "late";
             }
-            printf "%.3f service %s\n", $at, $said;
-            sleep 0.1;
+            printf "%.2f service %s\n", $at, $said;
+            select undef, undef, undef, 0.1;
         }' "$1"
 }
 api >/run/e2e-api &
