@@ -115,9 +115,10 @@ impl Story<'_> {
         ensure(ran.err.contains("the published sum of"), || ran.seen())?;
         let lock = self.homectl.inventory().with_extension("lock");
         let text = read(&lock)?;
-        let (head, rest) = text.split_once("[programs.kubelet]").ok_or("no kubelet in the lock")?;
-        let rest = rest.split_once("[programs.kube").map_or("", |(_, rest)| rest);
-        write(&lock, &format!("{head}[programs.kube{rest}"))
+        let (head, rest) = text.split_once("[programs.kubelet.amd64]\n").ok_or("no kubelet in the lock")?;
+        let rest = rest.find("\n[").and_then(|end| rest.get(end..)).unwrap_or_default();
+        write(&lock, &format!("{head}{rest}"))?;
+        self.homectl.run("lock", &[])?.with(0).map(drop)
     }
 
     fn upgrade(&self) -> Result {
