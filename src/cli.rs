@@ -1,5 +1,9 @@
 //! What can be typed: clap types only. Verbs read them; nothing here acts.
 
+mod certs;
+
+pub use certs::{Certs, CertsAct, CertsList};
+
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -53,6 +57,8 @@ pub enum Verb {
     Render(Render),
     /// Show what is true now: nodes, certificates, overlay, etcd
     Status(Target),
+    /// Certificates and keys: all of them with days left, and what can be done with them
+    Certs(Certs),
     /// Print a kubeconfig for the cluster
     Kubeconfig(Kubeconfig),
     /// Move the cluster to another Kubernetes version, node by node

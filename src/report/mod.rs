@@ -3,6 +3,8 @@
 //! Data goes to stdout, talk to stderr. Text and JSON are made from the same values, so they cannot disagree.
 
 mod backup;
+mod calendar;
+mod certificates;
 mod check;
 mod explain;
 mod face;
@@ -25,6 +27,8 @@ mod tally;
 mod tests;
 
 pub use backup::BackupReport;
+pub use calendar::calendar;
+pub use certificates::{Certificate, Certificates, Renewal};
 pub use check::{Check, Finding, Link, LinkState, MachineCheck};
 pub use journal::Journal;
 pub use json::plan as plan_json;
@@ -32,4 +36,4 @@ pub use options::{Format, Options};
 pub use output::exit_on_panic;
 pub use plan::plan_text;
 pub use reporter::Reporter;
-pub use status::{CertificateStatus, EtcdStatus, LinkStatus, NodeStatus, Status};
+pub use status::{EtcdStatus, LinkStatus, NodeStatus, Status};

@@ -2,7 +2,9 @@
 //! lines, so that no connection ever waits for a terminal.
 
 use super::output::Output;
-use super::{Check, Format, Options, explain, face::Face, failure, journal, json, plan, status::Status, summary, tally::Tally};
+use super::{
+    Certificates, Check, Format, Options, explain, face::Face, failure, journal, json, plan, status::Status, summary, tally::Tally,
+};
 use crate::error::{Failure, Result};
 use crate::exec::{Event, EventKind, Sink};
 use crate::plan::Plan;
@@ -156,6 +158,16 @@ impl Reporter {
             Format::Text => self.data(status.text(self.options().colour)),
             Format::Json => self.document(&status.json()),
             Format::Events => self.data(format!("{}\n", status.json())),
+        }
+    }
+
+    /// Every certificate.
+    pub fn certificates(&self, certificates: &Certificates) {
+        self.settle();
+        match self.options().format {
+            Format::Text => self.data(certificates.text(self.options().colour)),
+            Format::Json => self.document(&certificates.json()),
+            Format::Events => self.data(format!("{}\n", certificates.json())),
         }
     }
 

@@ -1,22 +1,20 @@
 //! `homectl status`: what is true now, as a table and as JSON.
 
+use super::certificates::Certificate;
 use super::json::FORMAT;
 use super::style::{Paint, clean, table};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// Certificates with fewer days than this are pointed at.
-const SOON: i64 = 30;
-
 /// Everything that status shows. A part that could not be looked at is an `Err` with what was seen.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default)]
 pub struct Status {
     pub cluster: String,
     /// The version that the inventory asks for, `1.36.3`.
     pub kubernetes: String,
     /// In order of node numbers.
     pub nodes: Vec<NodeStatus>,
-    pub certificates: Vec<CertificateStatus>,
+    pub certificates: Vec<Certificate>,
     pub links: Vec<LinkStatus>,
     pub etcd: Vec<EtcdStatus>,
     /// What could not be looked at: where, and what was seen.
@@ -41,16 +39,6 @@ pub struct NodeStatus {
     pub reachable: bool,
 }
 
-/// One certificate on one machine.
-#[derive(Debug, Clone, Serialize)]
-pub struct CertificateStatus {
-    pub node: String,
-    pub path: String,
-    pub subject: String,
-    /// Negative once it has run out.
-    pub days_left: i64,
-}
-
 /// What one machine knows of its WireGuard peer.
 #[derive(Debug, Clone, Serialize)]
 pub struct LinkStatus {
@@ -72,6 +60,11 @@ pub struct EtcdStatus {
 }
 
 impl Status {
+    /// What runs out soon, or has.
+    fn warnings(&self) -> Vec<String> {
+        self.certificates.iter().filter_map(Certificate::warning).collect()
+    }
+
     /// For people.
     #[must_use]
     pub fn text(&self, colour: bool) -> String {
@@ -81,6 +74,7 @@ impl Status {
         section(&mut out, paint, "etcd", &["member", "health", "role", "size"], self.etcd.iter().map(etcd).collect());
         section(&mut out, paint, "Overlay (seconds since the last handshake)", &["node"], self.square());
         section(&mut out, paint, "Certificates", &["node", "days", "path", "subject"], self.certificates.iter().map(certificate).collect());
+        section(&mut out, paint, "Warnings", &[], self.warnings().into_iter().map(|line| vec![line]).collect());
         let unknown = self.unknown.iter().map(|(place, seen)| vec![place.clone(), clean(seen).into_owned()]).collect();
         section(&mut out, paint, "Could not be looked at", &[], unknown);
         out.truncate(out.trim_end().len());
@@ -98,7 +92,8 @@ impl Status {
             "nodes": self.nodes,
             "etcd": self.etcd,
             "links": self.links,
-            "certificates": self.certificates,
+            "certificates": self.certificates.iter().map(Certificate::json).collect::<Vec<_>>(),
+            "warnings": self.warnings(),
             "unknown": unknown,
         })
     }
@@ -145,13 +140,8 @@ fn etcd(m: &EtcdStatus) -> Vec<String> {
     vec![m.member.clone(), health.into(), role.into(), super::style::megabytes(m.db_size)]
 }
 
-fn certificate(c: &CertificateStatus) -> Vec<String> {
-    let days = match c.days_left {
-        d if d < 0 => format!("EXPIRED {} ago", -d),
-        d if d < SOON => format!("{d} soon"),
-        d => d.to_string(),
-    };
-    vec![c.node.clone(), days, c.path.clone(), clean(&c.subject).into_owned()]
+fn certificate(c: &Certificate) -> Vec<String> {
+    vec![c.node.clone(), c.days_told(), c.path.clone(), clean(&c.subject).into_owned()]
 }
 
 impl Status {

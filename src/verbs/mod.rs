@@ -4,6 +4,8 @@ mod add_node;
 mod apply;
 mod assumed;
 mod backup;
+mod certificates;
+mod certs;
 mod check;
 mod execute;
 mod fleet;
@@ -61,6 +63,7 @@ async fn verb(cli: &Cli, out: &Reporter) -> Result<u8> {
         Verb::Render(args) => render::run(args, global, out).await,
         Verb::Check(args) => Box::pin(check::run(args, global, out)).await,
         Verb::Status(args) => Box::pin(status::run(args, global, out)).await,
+        Verb::Certs(args) => Box::pin(certs::run(args, global, out)).await,
         Verb::Kubeconfig(args) => kubeconfig::run(args, global, out).await,
         Verb::Upgrade(args) => Box::pin(upgrade::run(args, global, out)).await,
         Verb::Rollback(args) => Box::pin(rollback::run(args, global, out)).await,

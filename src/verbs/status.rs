@@ -1,21 +1,19 @@
 //! `status`: what is true now, asked of the machines and of the API; nothing is assumed and nothing is written.
 
+use super::certificates;
 use super::fleet::{self, Fleet};
 use super::tap;
 use super::world::World;
 use crate::cli::{Global, Target};
 use crate::cluster::Node;
 use crate::error::{Result, exit};
-use crate::kube::{self, Api, ApiError};
-use crate::pki;
-use crate::report::{CertificateStatus, EtcdStatus, LinkStatus, NodeStatus, Reporter, Status};
-use crate::ssh::Connection;
-use futures::future::join_all;
+use crate::kube::{self, ApiError};
+use crate::report::{Certificate, EtcdStatus, LinkStatus, NodeStatus, Reporter, Status};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const SCRIPT: &str = include_str!("status.sh");
+const SCRIPT: &str = concat!(include_str!("certificates.sh"), include_str!("status.sh"));
 /// For the API to say something.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -23,20 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(8);
 pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Result<u8> {
     let world = World::open_to_look(&args.inventory, global, out).await?;
     let fleet = fleet::open(&world, global, out).await?;
-    let (machines, told) = tokio::join!(machines(&world, &fleet), api(&world, &fleet));
+    let (machines, told) = tokio::join!(certificates::ask_all(&world, &fleet, SCRIPT), api(&world, &fleet));
     let mut status = Status { cluster: world.cluster.name.clone(), kubernetes: world.cluster.kubernetes.to_string(), ..Status::default() };
     status.unknown.extend(fleet.offline.iter().cloned());
-    status.certificates.extend(operator(&world));
-    let known = match told {
-        Ok((nodes, certificate)) => {
-            status.certificates.extend(certificate);
-            nodes
-        }
-        Err(seen) => {
-            status.unknown.push(("API".into(), seen));
-            Vec::new()
-        }
-    };
+    let (known, in_api) = told.unwrap_or_else(|seen| {
+        status.unknown.push(("API".into(), seen));
+        (Vec::new(), None)
+    });
+    status.certificates = certificates::all(&world, &machines, in_api.as_deref());
     status.nodes = world.cluster.nodes.iter().map(|n| node(n, &known, &fleet)).collect();
     let peers = Peers::of(&world, &machines);
     for (name, told) in machines {
@@ -46,7 +38,8 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
         }
     }
     out.status(&status);
-    let well = status.nodes.iter().all(|n| n.ready == Some(true)) && status.etcd.iter().all(|e| e.healthy);
+    let valid = !status.certificates.iter().any(Certificate::expired);
+    let well = valid && status.nodes.iter().all(|n| n.ready == Some(true)) && status.etcd.iter().all(|e| e.healthy);
     Ok(if !fleet.offline.is_empty() {
         exit::OFFLINE
     } else if well {
@@ -56,47 +49,18 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
     })
 }
 
-/// The certificate in the kubeconfig that `homectl kubeconfig` prints.
-fn operator(world: &World) -> Option<CertificateStatus> {
-    let pair = world.secrets().ok()?.leaf(pki::CLUSTER, pki::name::OPERATOR)?;
-    certificate("operator", "kubeconfig", pair.cert.as_bytes(), world.now)
-}
-
 /// The nodes as the API knows them, and the one serving certificate that lies in it.
-async fn api(world: &World, fleet: &Fleet) -> Result<(Vec<kube::NodeStatus>, Option<CertificateStatus>), String> {
+async fn api(world: &World, fleet: &Fleet) -> Result<(Vec<kube::NodeStatus>, Option<Vec<u8>>), String> {
     let secrets = world.secrets().map_err(|why| format!("not looked at: {why}"))?;
     let api = tap::client(&world.cluster, secrets, &fleet.hosts).map_err(|e| e.what().to_owned())?;
     let asked = async {
         api.ready().await?;
-        Ok::<_, ApiError>((api.nodes().await?, metrics_server(&api, world).await?))
+        Ok::<_, ApiError>((api.nodes().await?, certificates::in_api(&api).await?))
     };
     match tokio::time::timeout(PATIENCE, asked).await {
         Ok(answer) => answer.map_err(|e| e.to_string()),
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     }
-}
-
-async fn metrics_server(api: &Api, world: &World) -> Result<Option<CertificateStatus>, ApiError> {
-    let Some(secrets) = api.resource("v1", "Secret").await? else { return Ok(None) };
-    let secret = api.get(&secrets, "kube-system", "metrics-server-serving").await?.unwrap_or_default();
-    let pem = secret["data"]["tls.crt"].as_str().and_then(|data| data_encoding::BASE64.decode(data.as_bytes()).ok());
-    Ok(pem.and_then(|pem| certificate("API", "Secret kube-system/metrics-server-serving", &pem, world.now)))
-}
-
-/// Asks every machine at once.
-async fn machines(world: &World, fleet: &Fleet) -> BTreeMap<String, Result<String, String>> {
-    let asks = world.cluster.nodes.iter().filter_map(|n| Some((n, fleet.hosts.get(&n.name)?))).map(|(n, host)| ask(n, host));
-    join_all(asks).await.into_iter().collect()
-}
-
-async fn ask(node: &Node, host: &Connection) -> (String, Result<String, String>) {
-    let script = format!("overlay={}\n{SCRIPT}", node.overlay);
-    let told = match host.run(&script, &mut |_| ()).await {
-        Ok(reply) if reply.output.lines().last() == Some("end") => Ok(reply.output),
-        Ok(reply) => Err(format!("the reply is cut: {:?}", reply.output.lines().last().unwrap_or_default())),
-        Err(e) => Err(e.to_string()),
-    };
-    (node.name.clone(), told)
 }
 
 fn node(node: &Node, known: &[kube::NodeStatus], fleet: &Fleet) -> NodeStatus {
@@ -140,7 +104,6 @@ fn read(now: i64, peers: &Peers, name: &str, reply: &str, status: &mut Status) {
     for line in reply.lines() {
         let Some((kind, rest)) = line.split_once(' ') else { continue };
         match kind {
-            "certificate" => status.certificates.extend(file(name, rest, now)),
             "handshake" => status.links.extend(link(peers, name, rest, now)),
             "etcd" => match etcd(name, rest) {
                 Some(member) => status.etcd.push(member),
@@ -149,22 +112,6 @@ fn read(now: i64, peers: &Peers, name: &str, reply: &str, status: &mut Status) {
             _ => {}
         }
     }
-}
-
-fn file(node: &str, rest: &str, now: i64) -> Option<CertificateStatus> {
-    let (path, data) = rest.split_once(' ')?;
-    certificate(node, path, &data_encoding::BASE64.decode(data.as_bytes()).ok()?, now)
-}
-
-fn certificate(node: &str, path: &str, pem: &[u8], now: i64) -> Option<CertificateStatus> {
-    let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
-    let cert = pem.parse_x509().ok()?;
-    Some(CertificateStatus {
-        node: node.into(),
-        path: path.into(),
-        subject: cert.subject().to_string(),
-        days_left: (cert.validity().not_after.timestamp() - now).div_euclid(86_400),
-    })
 }
 
 fn link(peers: &Peers, node: &str, rest: &str, now: i64) -> Option<LinkStatus> {

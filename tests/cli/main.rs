@@ -15,6 +15,7 @@ const VERBS: &[&str] = &[
     "plan",
     "apply",
     "status",
+    "certs",
     "kubeconfig",
     "backup",
     "restore",

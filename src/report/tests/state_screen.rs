@@ -1,4 +1,5 @@
-use crate::report::{CertificateStatus, EtcdStatus, LinkStatus, NodeStatus, Status};
+use crate::report::certificates::tests::left;
+use crate::report::{Certificate, EtcdStatus, LinkStatus, NodeStatus, Renewal, Status};
 
 fn node(name: &str, ready: Option<bool>, reachable: bool) -> NodeStatus {
     NodeStatus {
@@ -16,13 +17,8 @@ fn link(node: &str, peer: &str, handshake: Option<u64>) -> LinkStatus {
     LinkStatus { node: node.into(), peer: peer.into(), handshake }
 }
 
-fn certificate(days_left: i64) -> CertificateStatus {
-    CertificateStatus {
-        node: "attic".into(),
-        path: "/etc/kubernetes/pki/apiserver.crt".into(),
-        subject: "CN=kube-apiserver".into(),
-        days_left,
-    }
+fn certificate(days: i64) -> Certificate {
+    left(days, Renewal::Nobody(String::new()))
 }
 
 fn status() -> Status {
@@ -64,6 +60,10 @@ Certificates
   attic  29 soon        /etc/kubernetes/pki/apiserver.crt  CN=kube-apiserver
   attic  EXPIRED 2 ago  /etc/kubernetes/pki/apiserver.crt  CN=kube-apiserver
 
+Warnings
+  attic: /etc/kubernetes/pki/apiserver.crt ends in 29 days and nobody renews it
+  attic: /etc/kubernetes/pki/apiserver.crt expired on 2026-11-19; homectl certs rescue makes it anew
+
 Could not be looked at
   cabin  connection timed out
 ";
@@ -75,6 +75,8 @@ fn json_has_the_same() {
     let doc = status().json();
     assert_eq!(doc["nodes"][1]["reason"], "KubeletNotReady");
     assert_eq!(doc["certificates"][2]["days_left"], -2);
+    assert_eq!(doc["certificates"][0]["renewed_by"], "nobody");
+    assert_eq!(doc["warnings"].as_array().map(Vec::len), Some(2));
     assert!(doc["links"][2]["handshake"].is_null());
     assert_eq!(doc["unknown"][0]["place"], "cabin");
 }
