@@ -2,7 +2,7 @@
 
 mod certs;
 
-pub use certs::{Certs, CertsAct, CertsList};
+pub use certs::{Certs, CertsAct, CertsList, Key, Overlay, RotateKey};
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};

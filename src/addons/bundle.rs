@@ -129,7 +129,7 @@ fn of_catalogue(cluster: &Cluster, secrets: &Secrets, entry: &Entry) -> Result<V
     if let Some(leaf) = leaf {
         let ca = &secrets.authority(leaf.spec.ca).cert;
         for object in objects.iter_mut().filter(|o| o.kind == "Secret" && o.manifest["type"] == "kubernetes.io/tls") {
-            object.certificate = Some(Certificate { spec: leaf.spec.clone(), ca: ca.clone() });
+            object.certificate = Some(Certificate { spec: leaf.spec.clone(), ca: ca.clone(), since: None });
         }
     }
     Ok(objects)

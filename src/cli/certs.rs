@@ -27,6 +27,51 @@ pub struct Certs {
 pub enum CertsAct {
     /// Show all of them, with days left and who renews them; touches nothing
     List(CertsList),
+    /// Renew all of homectl's now, one control plane at a time
+    ///
+    /// Every certificate that homectl made gets another year, with the key it has; what shows it restarts, one control plane
+    /// after the other. Those that are less than an hour old stay, so that a run that was cut off goes on where it stopped.
+    /// The kubelets renew theirs themselves.
+    Renew(Target),
+    /// Bring back a cluster whose certificates have run out, by SSH alone
+    ///
+    /// Certificates are made anew from the authorities in the secrets file, also the kubelets'; what runs with dead ones begins
+    /// again at once, everywhere. It is an apply: its plan is shown and asked for. Before and after it is said what has run out.
+    Rescue(Target),
+    /// Replace a key, while everything works
+    RotateKey(RotateKey),
+}
+
+/// `homectl certs rotate-key`.
+#[derive(Debug, Clone, Args)]
+pub struct RotateKey {
+    #[command(subcommand)]
+    pub key: Key,
+}
+
+/// Which key.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Key {
+    /// The key that encrypts Secrets in etcd
+    ///
+    /// Three applies, each with its plan: every API server learns to read with the new key; every one writes with it, and all
+    /// Secrets are written anew; the old key is taken out. API servers restart one at a time. Stopped anywhere, everything can be
+    /// read, and the same command goes on.
+    Encryption(Target),
+    /// A node's WireGuard key
+    ///
+    /// The node and its peers change at the same moment, without taking a link down: what is on its way waits for one handshake.
+    Overlay(Overlay),
+}
+
+/// `homectl certs rotate-key overlay`.
+#[derive(Debug, Clone, Args)]
+pub struct Overlay {
+    /// The node's name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    pub target: Target,
 }
 
 /// `homectl certs list`.

@@ -49,7 +49,8 @@ done
 [ -d /var/lib/etcd/member ] && say etcd_data yes
 say etcd_cluster_id "$(cat /var/lib/homectl/etcd-cluster-id 2>/dev/null)"
 [ -r /etc/homectl/overlay/wg0.conf ] && sed -n 's/^# \([^ ]*\)$/peer=\1/p' /etc/homectl/overlay/wg0.conf
-[ -e /var/lib/kubelet/pki/kubelet-server-current.pem ] && say kubelet_serving yes
+serving=/var/lib/kubelet/pki/kubelet-server-current.pem
+[ -e $serving ] && openssl x509 -in $serving -noout -checkend 0 >/dev/null 2>&1 && say kubelet_serving yes
 # Who listens: /proc needs no extra program. Column 4 is the state (0A listens), 2 the local address:port in hex.
 awk 'FNR > 1 && $4 == "0A" { n = split($2, a, ":"); print "listen=" a[n] }' /proc/net/tcp /proc/net/tcp6 2>/dev/null | sort -u
 # Other people's engines: unit files and programs that would fight ours.

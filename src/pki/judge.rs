@@ -80,6 +80,18 @@ fn says(spec: &LeafSpec, leaf: &X509Certificate<'_>, now: i64, wrong: Option<Str
     Err(all.join("; "))
 }
 
+/// Unix seconds from when on a PEM certificate is valid; nothing where it cannot be read.
+#[must_use]
+pub fn begins(pem: &str) -> Option<i64> {
+    Some(Parsed::new(pem).ok()?.cert().ok()?.validity().not_before.timestamp())
+}
+
+/// Whether a PEM certificate can be read and has run out at `now` (Unix seconds).
+#[must_use]
+pub fn has_ended(pem: &str, now: i64) -> bool {
+    Parsed::new(pem).is_ok_and(|parsed| parsed.cert().is_ok_and(|cert| cert.validity().not_after.timestamp() <= now))
+}
+
 /// Whether two PEM certificates are of the same key; `false` where one cannot be read.
 #[must_use]
 pub fn same_key(one: &str, other: &str) -> bool {

@@ -1,31 +1,46 @@
 //! Policy: what touches a running service of a rolling group goes one node at a time, each proven before the next.
 
 use super::diff::disturbs;
-use super::model::PlannedStep;
+use super::model::{Item, PlannedStep};
 use crate::steps::StepId;
+use crate::want::Verdict;
 use std::collections::BTreeMap;
 
 /// Chains the steps of each rolling group that disturb something running. A fresh start disturbs nothing and so
-/// stays parallel: several etcd members must come up together.
+/// stays parallel: several etcd members must come up together. So does what serves nobody as it is: members whose
+/// certificates have all run out find each other only together.
 pub(super) fn one_at_a_time(steps: &mut [PlannedStep]) {
     let mut last: BTreeMap<&'static str, StepId> = BTreeMap::new();
     for step in steps.iter_mut() {
         let Some(group) = step.rolling else { continue };
-        if !step.items.iter().any(disturbs) {
+        if !step.items.iter().any(disturbs) || step.items.iter().any(mends) {
             step.rolling = None;
             continue;
         }
-        if let Some(before) = last.insert(group, step.id.clone()) {
+        if let Some(before) = last.insert(chain(group), step.id.clone())
+            && before.lane != step.id.lane
+        {
             step.after.push(before);
         }
     }
 }
 
+/// An API server lives by the member of etcd beside it: while one of the two is away, nobody else's is touched.
+fn chain(group: &'static str) -> &'static str {
+    match group {
+        "etcd" | "apiserver" => "control plane",
+        other => other,
+    }
+}
+
+fn mends(item: &Item) -> bool {
+    matches!(&item.verdict, Verdict::Change(change) if change.mends)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Item;
-    use crate::want::{Act, Change, Impact, Verdict};
+    use crate::want::{Act, Change, Impact};
 
     fn step(node: &str, verdict: Verdict) -> PlannedStep {
         PlannedStep {
@@ -53,5 +68,27 @@ mod tests {
         let mut steps = vec![step("a", fresh()), step("b", fresh())];
         one_at_a_time(&mut steps);
         assert!(steps.iter().all(|s| s.after.is_empty() && s.rolling.is_none()), "a first start comes up together");
+    }
+    #[test]
+    fn a_control_plane_is_whole_before_the_next_is_touched() {
+        let api = |node: &str| PlannedStep { id: StepId::node(node, "apiserver"), rolling: Some("apiserver"), ..step(node, restart()) };
+        let mut steps = vec![step("a", restart()), api("a"), step("b", restart()), api("b"), api("c")];
+        one_at_a_time(&mut steps);
+        let after = |i: usize| steps[i].after.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        assert_eq!([after(0), after(1), after(2), after(3), after(4)], ["", "", "apiserver@a", "", "apiserver@b"]);
+    }
+
+    #[test]
+    fn what_serves_nobody_waits_for_nobody() {
+        let dead = |node: &str| {
+            let mut step = step(node, restart());
+            let change = Change::script(Act::Update, "expired", "x").mends(true);
+            step.items.push(Item { addr: "certificate:x".into(), verdict: Verdict::Change(change), seen: String::new() });
+            step
+        };
+        let mut steps = vec![dead("a"), dead("b"), step("c", restart())];
+        one_at_a_time(&mut steps);
+        assert!(steps.iter().all(|s| s.after.is_empty()));
+        assert_eq!(steps.iter().map(|s| s.rolling).collect::<Vec<_>>(), [None, None, Some("etcd")]);
     }
 }

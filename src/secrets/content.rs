@@ -1,12 +1,14 @@
 //! The clear text of a secrets file: TOML with a format version. It exists in memory only.
 
-use super::{Authority, Pair, SecretText, Secrets, WireGuardKey};
+use super::{Authority, NextKey, Pair, SecretText, Secrets, WireGuardKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
-/// The format that this version writes, and the newest that it reads.
-const FORMAT: u32 = 1;
+/// The format that this version writes where nothing in it is newer.
+const OLDEST: u32 = 1;
+/// The newest that it reads: with a second key of encryption at rest, or another than the first.
+const FORMAT: u32 = 2;
 
 /// Why a text is not a secrets file. Never quotes the text.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +34,10 @@ struct Content {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     etcd_cluster_id: Option<String>,
     encryption_key: Hidden,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encryption_number: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encryption_next: Option<Next>,
     service_account: KeyPair,
     cluster_ca: Certified,
     etcd_ca: Certified,
@@ -53,6 +59,14 @@ struct KeyPair {
 struct Certified {
     cert: String,
     key: Hidden,
+}
+
+/// The key that is about to take the other's place.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Next {
+    key: Hidden,
+    first: bool,
 }
 
 /// Secret text on its way into the encrypted file: serializable here and nowhere else.
@@ -80,7 +94,7 @@ pub(super) fn read(text: &str) -> Result<Secrets, Unreadable> {
     // toml's messages quote what they found: only the line is told.
     let line = |e: &toml::de::Error| Unreadable::Line(text[..e.span().map_or(0, |s| s.start.min(text.len()))].matches('\n').count() + 1);
     let head: Head = toml::from_str(text).map_err(|e| line(&e))?;
-    if head.format != FORMAT {
+    if !(OLDEST..=FORMAT).contains(&head.format) {
         return Err(Unreadable::Newer(head.format));
     }
     let content: Content = toml::from_str(text).map_err(|e| line(&e))?;
@@ -99,10 +113,12 @@ impl From<&Secrets> for Content {
         }
         let wireguard = |(name, key): (&String, &WireGuardKey)| (name.clone(), key_pair(&key.private, &key.public));
         Self {
-            format: FORMAT,
+            format: if s.encryption_number > 1 || s.encryption_next.is_some() { FORMAT } else { OLDEST },
             cluster: s.cluster.clone(),
             etcd_cluster_id: s.etcd_cluster_id.clone(),
             encryption_key: Hidden(s.encryption_key.clone()),
+            encryption_number: (s.encryption_number > 1).then_some(s.encryption_number),
+            encryption_next: s.encryption_next.as_ref().map(|n| Next { key: Hidden(n.key.clone()), first: n.first }),
             service_account: key_pair(&s.service_account, &s.service_account_public),
             cluster_ca: certified(&s.cluster_ca.cert, &s.cluster_ca.key),
             etcd_ca: certified(&s.etcd_ca.cert, &s.etcd_ca.key),
@@ -138,6 +154,8 @@ impl From<Content> for Secrets {
             service_account: c.service_account.private.0,
             service_account_public: c.service_account.public,
             encryption_key: c.encryption_key.0,
+            encryption_number: c.encryption_number.unwrap_or(1),
+            encryption_next: c.encryption_next.map(|n| NextKey { key: n.key.0, first: n.first }),
             wireguard: c.wireguard.into_iter().map(|(n, k)| (n, WireGuardKey { private: k.private.0, public: k.public })).collect(),
             leaves,
             etcd_cluster_id: c.etcd_cluster_id,

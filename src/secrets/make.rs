@@ -24,6 +24,8 @@ impl Secrets {
             service_account: account.private,
             service_account_public: account.public,
             encryption_key: encryption_key(),
+            encryption_number: 1,
+            encryption_next: None,
             wireguard: BTreeMap::new(),
             leaves: BTreeMap::new(),
             etcd_cluster_id: None,
@@ -61,6 +63,24 @@ impl Secrets {
             }
         }
         Ok(changes)
+    }
+
+    /// Issues every leaf of `cluster` anew that was made before `since` (Unix seconds), with the key it has; says how many.
+    ///
+    /// # Errors
+    /// As [`Secrets::ensure`].
+    pub fn reissue(&mut self, cluster: &Cluster, since: i64, now: i64) -> Result<usize> {
+        let mut made = 0;
+        for leaf in pki::leaves(cluster) {
+            let Some(old) = self.leaf(&leaf.owner, leaf.name) else { continue };
+            if pki::begins(&old.cert).is_some_and(|at| at + pki::BACKDATE >= since) {
+                continue;
+            }
+            let pair = reissue(self.authority(leaf.spec.ca), &leaf.spec, &old.key, now)?;
+            self.leaves.insert((leaf.owner, leaf.name.to_owned()), pair);
+            made += 1;
+        }
+        Ok(made)
     }
 
     /// Issues `leaf` where there is none that holds, and says why.

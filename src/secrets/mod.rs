@@ -15,7 +15,7 @@ mod tests;
 pub use crate::pki::{Authority, Pair, SecretText, ServiceAccountKey, WireGuardKey};
 pub use crypt::Recipient;
 pub use identity::{Identity, IdentityChoice, create_identity, find_identity, identity};
-pub use model::Secrets;
+pub use model::{KeyStage, NextKey, Secrets};
 pub use prepare::{Prepared, ToLook, prepare, prepare_to_look};
 pub use store::{open, open_bytes, recipients, save};
 pub use stream::{Unsealed, seal, unseal};

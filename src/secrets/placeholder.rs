@@ -39,6 +39,8 @@ impl Secrets {
             service_account: SecretText::new(pem("PRIVATE KEY", "service-account")),
             service_account_public: pem("PUBLIC KEY", "service-account"),
             encryption_key: SecretText::new(key(&format!("{salt}encryption"))),
+            encryption_number: 1,
+            encryption_next: None,
             wireguard: cluster.nodes.iter().map(|n| (n.name.clone(), wireguard(&n.name))).collect(),
             leaves: leaves.into_iter().map(|l| ((l.owner.clone(), l.name.to_owned()), pair(&l.owner, l.name))).collect(),
             etcd_cluster_id: None,

@@ -118,6 +118,71 @@ fn only_what_no_longer_holds_is_renewed_and_keys_stay() {
 }
 
 #[test]
+fn all_leaves_are_made_anew_with_the_keys_they_have() {
+    let (mut secrets, cluster) = (secrets(), cluster());
+    let before = secrets.clone();
+    let later = NOW + 10 * DAY;
+    assert_eq!(secrets.reissue(&cluster, later - 3600, later).unwrap(), before.leaves.len());
+    for (key, pair) in &secrets.leaves {
+        assert!(pair.is_whole() && pair.key == before.leaves[key].key && pair.cert != before.leaves[key].cert);
+    }
+    let after = secrets.clone();
+    assert_eq!(secrets.reissue(&cluster, later - 3000, later + 600).unwrap(), 0);
+    assert_eq!(secrets, after);
+}
+
+#[test]
+fn a_new_key_of_encryption_at_rest_comes_in_by_stages_and_each_is_kept() {
+    let (place, mut secrets) = (Place::new(), secrets());
+    let old = secrets.encryption_key.clone();
+    let new = pki::encryption_key();
+    let seen = |s: &Secrets| s.encryption_keys().into_iter().map(|(name, key)| (name, key.clone())).collect::<Vec<_>>();
+    let (one, two) = (("key1".to_owned(), old), ("key2".to_owned(), new.clone()));
+    for (stage, keys) in [
+        (KeyStage::Read, vec![one.clone(), two.clone()]),
+        (KeyStage::Written, vec![two.clone(), one]),
+        (KeyStage::Alone, vec![two.clone()]),
+    ] {
+        assert_eq!(secrets.turn_encryption_key(|| new.clone()), stage);
+        place.save(&secrets);
+        let kept = place.open().unwrap();
+        assert_eq!((seen(&kept), kept.key_stage()), (keys, stage));
+        assert_eq!(kept, secrets);
+    }
+    assert_eq!(secrets.turn_encryption_key(pki::encryption_key), KeyStage::Read);
+    assert_eq!(seen(&secrets)[0], two);
+    assert_eq!(seen(&secrets)[1].0, "key3");
+}
+
+#[test]
+fn keys_of_encryption_at_rest_are_found_again_on_the_machines() {
+    let file = |keys: &[(u32, &str)]| {
+        let keys: Vec<String> = keys.iter().map(|(n, key)| format!("      - name: key{n}\n        secret: {key}\n")).collect();
+        format!("resources:\n- resources: [\"secrets\"]\n  providers:\n  - secretbox:\n      keys:\n{}", keys.concat())
+    };
+    let (old, new) = ((3, "b2xk"), (4, "bmV3"));
+    let take = |files: &[String]| {
+        let mut secrets = secrets();
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        secrets.take_encryption_keys(&files).then(|| {
+            let names = secrets.encryption_keys().iter().map(|(name, key)| format!("{name}={}", key.expose())).collect::<Vec<_>>();
+            names.join(" ")
+        })
+    };
+    for (files, expected) in [
+        (vec![file(&[old])], Some("key3=b2xk")),
+        (vec![file(&[old]), file(&[old, new])], Some("key3=b2xk key4=bmV3")),
+        (vec![file(&[old, new]), file(&[new, old])], Some("key4=bmV3 key3=b2xk")),
+        (vec![file(&[new]), file(&[new, old])], Some("key4=bmV3 key3=b2xk")),
+        (vec![file(&[new]), file(&[(4, "Zm9v")])], None),
+        (vec![file(&[(1, "Zm9v")]), file(&[new])], None),
+        (vec![], None),
+    ] {
+        assert_eq!(take(&files).as_deref(), expected, "{files:?}");
+    }
+}
+
+#[test]
 fn an_authority_that_ends_is_told_and_never_made_anew() {
     let mut secrets = secrets();
     assert_eq!(secrets.warnings(NOW).unwrap(), Vec::<String>::new());
@@ -212,7 +277,7 @@ fn content_that_is_not_ours_is_refused_and_never_quoted() {
     let (place, mut secrets) = (Place::new(), secrets());
     let text = super::content::write(&secrets).unwrap();
     for (clear, what, evidence) in [
-        (text.replacen("format = 1", "format = 2", 1), "was written by a newer homectl", "its format is 2"),
+        (text.replacen("format = 1", "format = 3", 1), "was written by a newer homectl", "its format is 3"),
         (text.replacen("format = 1", "format = 1\nhunter2 = \"hunter2\"", 1), "is damaged", "(line 2)"),
         (text.replacen("format = 1", "format = \"hunter2\"", 1), "is damaged", "(line 1)"),
         ("hunter2".into(), "is damaged", "(line 1)"),

@@ -74,7 +74,9 @@ fn config(name: &str, text: &str) -> Want {
 }
 
 fn encryption(ctx: &Ctx) -> Result<SecretText> {
-    render("apiserver/encryption.yaml.j2", context! { key => ctx.secrets.encryption_key.expose() }).map(SecretText::new)
+    let keys: Vec<(String, String)> =
+        ctx.secrets.encryption_keys().into_iter().map(|(name, key)| (name, key.expose().to_owned())).collect();
+    render("apiserver/encryption.yaml.j2", context! { keys }).map(SecretText::new)
 }
 
 /// What systemd hands over: keys and certificates, the signer of tokens, the key of encryption at rest.

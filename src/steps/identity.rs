@@ -45,7 +45,7 @@ pub(super) fn local_api(ctx: &Ctx) -> String {
 fn leaf(ctx: &Ctx, spec: LeafSpec, path: String, form: LeafForm, mode: u32, file: SecretText) -> Leaf {
     let measure = Some(Measure::Ours { ca: ctx.secrets.authority(spec.ca).cert.clone(), file });
     let ca_path = cert_path(spec.ca);
-    Leaf { path, form, mode, owner: "root:root".into(), spec, ca_path, measure, now: ctx.now, notify: Vec::new() }
+    Leaf { path, form, mode, owner: "root:root".into(), spec, ca_path, measure, now: ctx.now, since: None, notify: Vec::new() }
 }
 
 /// What a leaf of this node must say, and the pair that the secrets hold.

@@ -36,7 +36,9 @@ mod programs;
 mod renewal;
 #[cfg(test)]
 mod renewal_tests;
+mod renewed;
 mod restore;
+mod rewrite;
 mod runtime;
 mod scheduler;
 mod sealed;
@@ -50,6 +52,7 @@ pub use etcd_check::{RUNBOOK, check as check_etcd, founding_id, without};
 pub use etcd_members::{member_at, members_script, whom_to_ask};
 pub use model::{Ctx, Lane, Mode, Ready, Step, StepId, Test};
 pub use node::{node, warnings};
+pub use renewed::renewed;
 pub use restore::{RESTORE, Restore, Source, check as check_restore};
 pub use sealed::sealed;
 pub use snapshots::FOLDER as SNAPSHOTS;

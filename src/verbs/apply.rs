@@ -38,19 +38,24 @@ pub(super) struct Done {
 pub(super) async fn converge(inventory: &Path, file: Option<&PlanFile>, global: &Global, pace: Pace, out: &Reporter) -> Result<Done> {
     let mut world = World::open(inventory, global, out).await?;
     world.pace = pace;
+    within(&mut world, file, global, out).await
+}
+
+/// The same for a world that is open.
+pub(super) async fn within(world: &mut World, file: Option<&PlanFile>, global: &Global, out: &Reporter) -> Result<Done> {
     if let Some(file) = file {
         file.same_inputs(&world.inventory)?;
     }
-    let mut fleet = fleet::open(&world, global, out).await?;
-    offline(&world, &fleet, global)?;
-    let warnings = newcomers(&world, &fleet).await?;
-    let mut plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
+    let mut fleet = fleet::open(world, global, out).await?;
+    offline(world, &fleet, global)?;
+    let warnings = newcomers(world, &fleet).await?;
+    let mut plan = planning::make(world, &fleet, Mode::Present, global, out).await?;
     plan.warnings.extend(warnings);
     if let Some(file) = file {
         file.same_plan(&plan)?;
     }
     let consent = Consent { question: "These changes will be made.".into(), word: "yes".into(), to_this_only: file.is_some() };
-    carry_out(&mut world, &mut fleet, plan, &consent, &|_| Ok(()), global, out).await
+    carry_out(world, &mut fleet, plan, &consent, &|_| Ok(()), global, out).await
 }
 
 /// Shows a plan, asks, runs it, records what was founded. `agreed` is done in between, when the operator has said yes.

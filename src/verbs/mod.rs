@@ -10,6 +10,7 @@ mod check;
 mod execute;
 mod fleet;
 mod init;
+mod kept;
 mod kubeconfig;
 mod lock;
 mod look;

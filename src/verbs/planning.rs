@@ -89,7 +89,10 @@ pub(super) async fn make(world: &World, fleet: &Fleet, mode: Mode, global: &Glob
         rollout.cordoned = rollout::kept_away(&tap::client(&world.cluster, secrets, &fleet.hosts)?, node).await;
     } else if mode == Mode::Present && global.limit.is_empty() {
         let survey = survey(world, secrets, fleet, &all, &observed).await?;
-        let api_steps = addons::steps(&world.cluster, secrets, &survey.owned, &|node| fleet.facts.contains_key(node))?;
+        let mut api_steps = addons::steps(&world.cluster, secrets, &survey.owned, &|node| fleet.facts.contains_key(node))?;
+        if let Some(since) = world.pace.since {
+            steps::renewed(&mut api_steps, since);
+        }
         for step in &api_steps {
             observed.insert(step.id.clone(), step.wants.iter().map(|w| of_object(w, &survey)).collect());
         }
@@ -168,6 +171,9 @@ pub(super) fn node_steps(world: &World, secrets: &Secrets, fleet: &Fleet, mode: 
         }
     }
     let mut all = steps::acquaint(all);
+    if let Some(since) = world.pace.since {
+        steps::renewed(&mut all, since);
+    }
     warnings.extend(moving::on_machines(world, fleet, leavers_steps(world, secrets, fleet)?, &mut all)?);
     Ok((all, warnings))
 }

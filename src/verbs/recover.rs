@@ -135,7 +135,9 @@ fn spots(world: &World, all: &BTreeMap<String, crate::facts::Facts>, node: &str)
 
 fn spot(path: &str, body: &str, text: &str, slot: &Slot) -> Option<Spot> {
     let at = |line| Some(Spot { path: path.to_owned(), slot: slot.clone(), line });
-    if body.trim_end() == text.trim_end() {
+    // The keys of encryption at rest have names, and may be two: their file is taken as a whole.
+    let keys = *slot == Slot::Encryption && body.lines().any(|line| line.ends_with(text));
+    if keys || body.trim_end() == text.trim_end() {
         return at(None);
     }
     let wrapped = BASE64.encode(text.as_bytes());
@@ -222,7 +224,12 @@ fn assemble(cluster: &Cluster, found: &Found) -> Result<Secrets> {
     secrets.front_proxy_ca = authority(Ca::FrontProxy)?;
     secrets.service_account = shared(found, &Slot::AccountPrivate, "service-account key")?;
     shared(found, &Slot::AccountPublic, "public service-account key")?.expose().clone_into(&mut secrets.service_account_public);
-    secrets.encryption_key = shared(found, &Slot::Encryption, "key of encryption at rest")?;
+    let files: Vec<&str> = found.values().filter_map(|slots| Some(slots.get(&Slot::Encryption)?.expose())).collect();
+    if !secrets.take_encryption_keys(&files) {
+        // Told apart: on no machine, or not the same on all.
+        shared(found, &Slot::Encryption, "key of encryption at rest")?;
+        return Err(Failure::failed("the key of encryption at rest cannot be read in what lies on the machines"));
+    }
     secrets.wireguard.clear();
     secrets.leaves.clear();
     for (node, slots) in found {

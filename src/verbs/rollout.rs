@@ -20,6 +20,8 @@ pub(super) struct Pace {
     pub(super) at_once: usize,
     /// The one node that goes back to what it ran before, while nothing else is touched.
     pub(super) back: Option<String>,
+    /// Certificates made before this are renewed, in Unix seconds.
+    pub(super) since: Option<i64>,
 }
 
 impl Pace {
@@ -31,7 +33,7 @@ impl Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { at_once: 1, back: None }
+        Self { at_once: 1, back: None, since: None }
     }
 }
 

@@ -2,7 +2,7 @@
 //! back to what it ran before; the others stay as they are.
 
 use super::apply::{self, Done};
-use super::execute;
+use super::kept::Kept;
 use super::rollback;
 use super::rollout::Pace;
 use super::world;
@@ -13,8 +13,7 @@ use crate::exec::FailedStep;
 use crate::inventory::Edit;
 use crate::report::Reporter;
 use crate::steps::Lane;
-use crate::whole;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// `homectl upgrade`.
 pub(super) async fn run(args: &Upgrade, global: &Global, out: &Reporter) -> Result<u8> {
@@ -23,7 +22,7 @@ pub(super) async fn run(args: &Upgrade, global: &Global, out: &Reporter) -> Resu
             .help("leave --limit out; --max-unavailable says how many workers may be away at a time"));
     }
     let path = &args.target.inventory;
-    let kept = Kept::of(path)?;
+    let kept = Kept::of([path.clone(), Lock::path(path)])?;
     let before = world::read(path, out)?;
     let mut edit = Edit::open(path)?;
     edit.set_kubernetes(&args.to)?;
@@ -70,44 +69,6 @@ fn stranded(failed: &[FailedStep]) -> Vec<String> {
     nodes.sort();
     nodes.dedup();
     nodes
-}
-
-/// The inventory and its lock as they were, until a plan has run: an upgrade that is refused, declined or stopped before that
-/// leaves no trace.
-struct Kept {
-    files: Vec<(PathBuf, Option<Vec<u8>>)>,
-    settled: bool,
-}
-
-impl Kept {
-    fn of(inventory: &Path) -> Result<Self> {
-        let read = |path: PathBuf| match std::fs::read(&path) {
-            Ok(bytes) => Ok((path, Some(bytes))),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok((path, None)),
-            Err(e) => Err(Failure::new(exit::INVENTORY, format!("cannot read {}: {e}", path.display()))),
-        };
-        let files = [inventory.to_owned(), Lock::path(inventory)].into_iter().map(read).collect::<Result<_>>()?;
-        Ok(Self { files, settled: false })
-    }
-
-    fn settle(mut self) {
-        self.settled = true;
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        if self.settled || execute::ran() {
-            return;
-        }
-        for (path, bytes) in &self.files {
-            match bytes {
-                Some(bytes) if std::fs::read(path).is_ok_and(|now| now != *bytes) => drop(whole::replace(path, bytes, 0o644)),
-                Some(_) => {}
-                None => drop(std::fs::remove_file(path)),
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -164,6 +164,16 @@ impl World {
         }
     }
 
+    /// Changes the secrets and saves them.
+    pub(super) fn change<T>(&mut self, change: impl FnOnce(&mut Secrets, &Cluster, i64) -> Result<T>) -> Result<T> {
+        let Keys::Open(prepared) = &mut self.keys else {
+            return Err(Failure::bug("a verb changes secrets that it did not open"));
+        };
+        let changed = change(&mut prepared.secrets, &self.cluster, self.now)?;
+        secrets::save(&secrets_path(&self.inventory), &prepared.secrets, &prepared.identity.identity, &[])?;
+        Ok(changed)
+    }
+
     /// The `known_hosts` file beside the inventory.
     pub(super) fn known_hosts(&self) -> PathBuf {
         self.inventory.path.with_extension("known_hosts")
@@ -238,5 +248,10 @@ fn tell(prepared: &Prepared, inventory: &Inventory, out: &Reporter) {
 
 /// The secrets file beside `inventory`.
 fn secrets_path(inventory: &Inventory) -> PathBuf {
-    inventory.path.with_extension("secrets.age")
+    secrets_beside(&inventory.path)
+}
+
+/// Where the secrets of the inventory at `path` lie.
+pub(super) fn secrets_beside(path: &Path) -> PathBuf {
+    path.with_extension("secrets.age")
 }

@@ -81,7 +81,7 @@ impl Seats {
     #[must_use]
     pub fn change(self, why: impl Into<String>) -> Change {
         let impact = if matches!(self, Self::Drain { .. }) { Impact::Disruptive } else { Impact::Safe };
-        Change { act: Act::Run, why: why.into(), lines: Lines::default(), impact, heard: false, run: Run::Seats(self) }
+        Change { act: Act::Run, why: why.into(), lines: Lines::default(), impact, heard: false, mends: false, run: Run::Seats(self) }
     }
 }
 
@@ -180,6 +180,8 @@ pub struct Change {
     pub impact: Impact,
     /// Whether units that read it must hear of it: mode and owner concern nobody who runs already.
     pub heard: bool,
+    /// Whether what it mends serves nobody as it is, so that a restart for it takes nothing away.
+    pub mends: bool,
     pub run: Run,
 }
 
@@ -187,7 +189,15 @@ impl Change {
     /// A safe change by script.
     #[must_use]
     pub fn script(act: Act, why: impl Into<String>, script: impl Into<String>) -> Self {
-        Self { act, why: why.into(), lines: Lines::default(), impact: Impact::Safe, heard: true, run: Run::Script(Sh::new(script)) }
+        Self {
+            act,
+            why: why.into(),
+            lines: Lines::default(),
+            impact: Impact::Safe,
+            heard: true,
+            mends: false,
+            run: Run::Script(Sh::new(script)),
+        }
     }
 
     /// With lines to show.
@@ -201,6 +211,13 @@ impl Change {
     #[must_use]
     pub fn unheard(mut self) -> Self {
         self.heard = false;
+        self
+    }
+
+    /// Whether what it mends serves nobody as it is.
+    #[must_use]
+    pub fn mends(mut self, dead: bool) -> Self {
+        self.mends = dead;
         self
     }
 

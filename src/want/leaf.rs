@@ -5,7 +5,7 @@ use super::file::{describe, gone, ownership, set_ownership, sha256, write_script
 use super::sealed::{NEVER, NOT_COMPARED};
 use super::seen::{Inode, InodeKind};
 use super::{Act, Change, Notify, Seen, Verdict, Want};
-use crate::pki::{LeafSpec, is_certificate, judge, judge_alone, same_key};
+use crate::pki::{BACKDATE, LeafSpec, begins, has_ended, is_certificate, judge, judge_alone, same_key};
 use crate::secrets::SecretText;
 
 /// What the certificate is wrapped in.
@@ -43,6 +43,8 @@ pub struct Leaf {
     pub measure: Option<Measure>,
     /// Unix seconds at planning.
     pub now: i64,
+    /// Renewed where it was made before this, in Unix seconds, however much of its life is left.
+    pub since: Option<i64>,
     pub notify: Vec<Notify>,
 }
 
@@ -73,8 +75,8 @@ impl Leaf {
 
     pub(super) fn diff(&self, seen: &Seen) -> Verdict {
         let Some(measure) = &self.measure else { return gone(&self.path, seen, "rm -f --") };
-        let (act, why) = match seen {
-            Seen::Absent => (Act::Create, vec!["missing".to_owned()]),
+        let (act, why, dead) = match seen {
+            Seen::Absent => (Act::Create, vec!["missing".to_owned()], false),
             Seen::Leaf { inode, .. } if inode.kind != InodeKind::File => {
                 return Verdict::Blocked {
                     why: format!("{} is {}, wanted a regular file", self.path, describe(&inode.kind)),
@@ -96,7 +98,8 @@ impl Leaf {
                     }
                     Err(reasons) => why.extend(reasons),
                 }
-                (Act::Update, why)
+                // Nobody accepts what a server shows any more.
+                (Act::Update, why, self.spec.usage.server() && has_ended(pem, self.now))
             }
             other => return Verdict::unseen(format!("unexpected observation {other:?}")),
         };
@@ -104,7 +107,7 @@ impl Leaf {
             Measure::Ours { file, .. } => write_script(&self.path, self.mode, &self.owner, file.expose().as_bytes()),
             Measure::Machine => NEVER.to_owned(),
         };
-        Verdict::Change(Change::script(act, why.join(", "), script).lines(vec![self.spec.describe()]))
+        Verdict::Change(Change::script(act, why.join(", "), script).lines(vec![self.spec.describe()]).mends(dead))
     }
 
     /// Why it is settled, or all that is wrong with it.
@@ -117,6 +120,9 @@ impl Leaf {
         let same = certificate_of(&self.form, file).is_some_and(|ours| same_key(&ours, pem));
         match judge(&self.spec, ca, pem, self.now) {
             Ok(_) if !same => wrong.push("of another key".to_owned()),
+            Ok(_) if self.since.is_some_and(|since| begins(pem).is_none_or(|at| at + BACKDATE < since)) => {
+                wrong.push("renewed, as all are".to_owned());
+            }
             Ok(said) if wrong.is_empty() => return Ok(said),
             Ok(_) => {}
             Err(reason) => wrong.push(reason),
@@ -175,6 +181,7 @@ mod tests {
             ca_path: "/etc/kubernetes/pki/ca.crt".into(),
             measure: Some(Measure::Ours { ca: ca.cert.clone(), file: SecretText::new(ours.cert.clone()) }),
             now: NOW,
+            since: None,
             notify: Vec::new(),
         }
     }
@@ -193,6 +200,41 @@ mod tests {
         assert!(matches!(seen(&renewed), Verdict::Settled(_)));
         let Verdict::Change(change) = seen(&other) else { panic!("a change") };
         assert_eq!(change.why, "of another key");
+    }
+
+    #[test]
+    fn all_are_renewed_but_what_just_was() {
+        let ca = make_authority("kubernetes", NOW - 86_400 * 800).unwrap();
+        let judged = |made: i64, since: Option<i64>| {
+            let there = issue(&ca, &spec(), made).unwrap();
+            let ours = reissue(&ca, &spec(), &there.key, NOW).unwrap();
+            let inode = Inode { kind: InodeKind::File, mode: 0o644, owner: "root:root".into(), sha256: None, text: None };
+            let wanted = Leaf { since, ..want(&ca, &ours) };
+            match wanted.diff(&Seen::Leaf { inode, pem: there.cert, ca: None }) {
+                Verdict::Change(change) => (change.why, change.mends),
+                _ => ("settled".into(), false),
+            }
+        };
+        assert_eq!(judged(NOW - 7200, None), ("settled".into(), false));
+        assert_eq!(judged(NOW - 7200, Some(NOW - 3600)), ("renewed, as all are".into(), false));
+        assert_eq!(judged(NOW - 1800, Some(NOW - 3600)), ("settled".into(), false));
+        // A client's that ran out takes nobody's service away.
+        assert_eq!(judged(NOW - 86_400 * 400, None), ("expired 35 days ago".into(), false));
+    }
+
+    #[test]
+    fn what_nobody_accepts_any_more_is_told_apart() {
+        let ca = make_authority("kubernetes", NOW - 86_400 * 800).unwrap();
+        let spec = LeafSpec { usage: Usage::Server, ..spec() };
+        let mends = |made: i64| {
+            let there = issue(&ca, &spec, made).unwrap();
+            let ours = reissue(&ca, &spec, &there.key, NOW).unwrap();
+            let inode = Inode { kind: InodeKind::File, mode: 0o644, owner: "root:root".into(), sha256: None, text: None };
+            let wanted = Leaf { spec: spec.clone(), ..want(&ca, &ours) };
+            let Verdict::Change(change) = wanted.diff(&Seen::Leaf { inode, pem: there.cert, ca: None }) else { panic!("a change") };
+            change.mends
+        };
+        assert!(mends(NOW - 86_400 * 366) && !mends(NOW - 86_400 * 300));
     }
 
     #[test]

@@ -177,6 +177,7 @@ impl Object {
             lines: Lines::default(),
             impact: Impact::Safe,
             heard: true,
+            mends: false,
             run: Run::Api(Box::new(self.clone()), self.present),
         }
     }

@@ -70,6 +70,6 @@ impl Program {
             self.artifact.url.clone(),
             format!("sha256 {}", self.artifact.sha256),
         ]);
-        Verdict::Change(Change { act, why, lines, impact: Impact::Safe, heard: true, run: Run::Install(self.clone()) })
+        Verdict::Change(Change { act, why, lines, impact: Impact::Safe, heard: true, mends: false, run: Run::Install(self.clone()) })
     }
 }

@@ -88,7 +88,10 @@ impl Unit {
         }
         if unit.active != "active" {
             let was = if unit.load == "loaded" { format!("is {} ({})", unit.active, unit.sub) } else { "not there yet".into() };
-            return Verdict::Change(self.start(&was, ""));
+            // What is still starting would go on with what it read: a member of etcd waits for the others without an end.
+            let unheard = unit.active == "activating" && (!self.because.is_empty() || stale(unit).is_some());
+            let first = if unheard { format!("systemctl stop -- {}\n", quote(&self.name)) } else { String::new() };
+            return Verdict::Change(self.start(&was, &first));
         }
         let disabled = (unit.file != "enabled").then(|| format!("is {}, wanted enabled", unit.file));
         let enable = disabled.as_ref().map_or_else(String::new, |_| format!("systemctl enable {} 2>&1\n", quote(&self.name)));
@@ -216,6 +219,18 @@ mod tests {
         assert_eq!(glyph(&x.diff(&seen("masked", "active", "masked"))), "^", "it runs by what its file said before");
         let told = Unit { because: vec!["file:/etc/x".into()], ..x };
         assert_eq!(glyph(&told.diff(&seen("loaded", "active", "enabled"))), "^");
+    }
+
+    #[test]
+    fn what_is_still_starting_begins_again_with_what_is_new() {
+        let script = |because: &[&str]| {
+            let unit = Unit { because: because.iter().map(ToString::to_string).collect(), ..Unit::running("x.service") };
+            let Verdict::Change(change) = unit.diff(&seen("loaded", "activating", "enabled")) else { panic!("a change") };
+            let crate::want::Run::Script(script) = change.run else { panic!("a script") };
+            (change.act, script.as_str().to_owned())
+        };
+        assert_eq!(script(&[]), (Act::Start, "unit_start x.service\n".into()));
+        assert_eq!(script(&["file:/etc/x"]), (Act::Start, "systemctl stop -- x.service\nunit_start x.service\n".into()));
     }
 
     #[test]

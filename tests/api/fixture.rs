@@ -42,6 +42,8 @@ pub(crate) fn secrets() -> Secrets {
         service_account: service_account.private,
         service_account_public: service_account.public,
         encryption_key: SecretText::new(String::new()),
+        encryption_number: 1,
+        encryption_next: None,
         wireguard: BTreeMap::new(),
         leaves: pairs,
         etcd_cluster_id: None,

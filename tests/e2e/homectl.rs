@@ -79,6 +79,15 @@ impl Homectl {
         Ok(ran)
     }
 
+    /// A verb with words of its own, the inventory where it belongs among them.
+    pub(crate) fn words(&self, verb: &str, words: &[&str]) -> Result<Ran> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_homectl"));
+        self.surroundings(command.arg(verb).args(words));
+        let ran = run(&mut command, b"", DEADLINE)?;
+        self.keep(verb, &ran)?;
+        Ok(ran)
+    }
+
     /// A verb that needs no inventory.
     pub(crate) fn bare(&self, verb: &str, flags: &[&str]) -> Result<Ran> {
         let mut command = self.command(verb, Path::new("--no-color"), flags);
@@ -119,9 +128,13 @@ impl Homectl {
 
     fn command(&self, verb: &str, file: &Path, flags: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_homectl"));
-        command.arg(verb).arg(file).args(flags).current_dir(&self.dir).env_clear();
-        command.env("HOME", self.dir.join("home")).env("PATH", "/usr/bin:/bin").env("CI", "true").env("NO_COLOR", "1");
+        self.surroundings(command.arg(verb).arg(file).args(flags));
         command
+    }
+
+    fn surroundings(&self, command: &mut Command) {
+        command.current_dir(&self.dir).env_clear();
+        command.env("HOME", self.dir.join("home")).env("PATH", "/usr/bin:/bin").env("CI", "true").env("NO_COLOR", "1");
     }
 
     /// What was said, for whoever looks into a failure.

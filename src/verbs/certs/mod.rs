@@ -1,15 +1,9 @@
-//! `certs`: certificates and keys as a whole: what there is.
+//! `certs`: certificates and keys as a whole: what there is, all of it anew, back from the dead, and keys replaced.
 
 mod list;
+mod renew;
+mod rescue;
+mod rotate;
+mod verb;
 
-use crate::cli::{Certs, CertsAct, Global};
-use crate::error::Result;
-use crate::report::Reporter;
-
-/// `homectl certs`.
-pub(super) async fn run(args: &Certs, global: &Global, out: &Reporter) -> Result<u8> {
-    match &args.act {
-        None => list::run(&args.list, global, out).await,
-        Some(CertsAct::List(args)) => list::run(args, global, out).await,
-    }
-}
+pub(super) use verb::run;

@@ -1,7 +1,7 @@
 //! A certificate kept in the API, judged by meaning as on a node: issuer, names, days left, never bytes.
 
 use super::Object;
-use crate::pki::{LeafSpec, Pair, SecretText, judge};
+use crate::pki::{BACKDATE, LeafSpec, Pair, SecretText, begins, judge};
 use data_encoding::BASE64;
 use serde_json::Value;
 
@@ -11,6 +11,8 @@ pub struct Certificate {
     pub spec: LeafSpec,
     /// PEM of the CA that must have signed it.
     pub ca: String,
+    /// Renewed where it was made before this, in Unix seconds.
+    pub since: Option<i64>,
 }
 
 impl Object {
@@ -26,7 +28,8 @@ impl Object {
         };
         let (Some(cert), Some(key)) = (text("tls.crt"), text("tls.key")) else { return object };
         let pair = Pair { cert, key: SecretText::new(key) };
-        if pair.is_whole() && judge(&wanted.spec, &wanted.ca, &pair.cert, now).is_ok() {
+        let old = wanted.since.is_some_and(|since| begins(&pair.cert).is_none_or(|at| at + BACKDATE < since));
+        if !old && pair.is_whole() && judge(&wanted.spec, &wanted.ca, &pair.cert, now).is_ok() {
             object.manifest["data"] = live["data"].clone();
         }
         object
@@ -68,9 +71,13 @@ mod tests {
             name: "x".into(),
             manifest: data(&first),
             present: true,
-            certificate: Some(Certificate { spec: spec.clone(), ca: ours.cert.clone() }),
+            certificate: Some(Certificate { spec: spec.clone(), ca: ours.cert.clone(), since: None }),
         };
         let now = NOW + 300 * DAY;
+        let since =
+            |at| Object { certificate: Some(Certificate { spec: spec.clone(), ca: ours.cert.clone(), since: Some(at) }), ..object.clone() };
+        assert_eq!(since(NOW + 249 * DAY).renewed(&data(&renewed), now).manifest, data(&renewed));
+        assert_eq!(since(NOW + 251 * DAY).renewed(&data(&renewed), now).manifest, data(&first));
         assert_eq!(object.renewed(&data(&renewed), now).manifest, data(&renewed));
         let bad =
             [data(&issue(&foreign, &spec, now).unwrap()), data(&crossed), data(&issue(&ours, &spec, NOW - 100 * DAY).unwrap()), json!({})];

@@ -1,6 +1,7 @@
 //! The lanes, cheapest proof first.
 
 mod backup;
+mod certs;
 mod cuts;
 mod drift;
 mod four;
@@ -35,6 +36,16 @@ pub(crate) const ALL: &[Lane] = &[
     Lane { name: "upgrade", about: "from one minor version to the next, asked all the time", run: upgrade::run },
     Lane { name: "backup", about: "what is lost comes back: objects, machines, the operator's own files", run: backup::run },
     Lane { name: "quorum", about: "two of three control planes are lost for good; the third becomes three again", run: quorum::run },
+    Lane {
+        name: "certs",
+        about: "three control planes: certificates renewed, keys replaced, everything run out and brought back",
+        run: certs::four,
+    },
+    Lane {
+        name: "certs-one",
+        about: "one machine renews by itself, and is brought back by apply when everything has run out",
+        run: certs::one,
+    },
     Lane { name: "bookworm", about: "one machine with the Debian before", run: one::bookworm },
 ];
 

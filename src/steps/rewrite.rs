@@ -1,0 +1,89 @@
+//! Everything that is encrypted at rest written anew, while a new key takes the place of the old one.
+
+use super::etcd::ctl;
+use super::{Ctx, Step, apiserver};
+use crate::error::Result;
+use crate::secrets::KeyStage;
+use crate::want::{Guard, Want};
+
+/// Where the API keeps what is encrypted.
+const PREFIX: &str = "/registry/secrets/";
+/// How often it is tried: what others change in between is written by them, with the new key.
+const TRIES: u32 = 5;
+
+/// Only on the first control plane, and only while API servers write with the new key and can still read the old one.
+#[expect(clippy::unnecessary_wraps, reason = "one shape for all steps")]
+pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
+    let first = ctx.cluster.control_planes().find(|n| ctx.all.contains_key(&n.name));
+    if ctx.secrets.key_stage() != KeyStage::Written || first.is_none_or(|n| n.name != ctx.node.name) {
+        return Ok(None);
+    }
+    let name = ctx.secrets.encryption_keys().first().map(|(name, _)| name.clone()).unwrap_or_default();
+    let guard = Guard::new("secrets-at-rest", format!("every Secret in etcd is encrypted with {name}"), ok(ctx, &name), run(ctx, &name));
+    Ok(Some(Step {
+        id: ctx.id("rewrite"),
+        title: "Secrets at rest".into(),
+        after: ctx.api_servers(),
+        wants: vec![Want::Guard(guard)],
+        ready: None,
+        rolling: None,
+    }))
+}
+
+/// sh that sets `all` and `new` to how many Secrets there are, and how many of them the key `name` encrypted; fails where etcd does.
+fn count(ctx: &Ctx, name: &str) -> String {
+    format!(
+        "count() {{\n{ctl} endpoint health >/dev/null 2>&1 || return 1\n\
+         all=$({ctl} get --prefix {PREFIX} --keys-only | grep -c '^{PREFIX}') || :\n\
+         new=$({ctl} get --prefix {PREFIX} --print-value-only | LC_ALL=C grep -a -c 'k8s:enc:secretbox:v1:{name}:') || :\n}}\n",
+        ctl = ctl(ctx),
+    )
+}
+
+fn ok(ctx: &Ctx, name: &str) -> String {
+    format!(
+        "{}count || {{ echo 'etcd does not answer yet'; exit 75; }}\n\
+         grep -q ' {name}$' /etc/kubernetes/encryption.yaml 2>/dev/null || {{ echo 'the API server does not know the key yet'; exit 75; }}\n\
+         [ \"$all\" -le \"$new\" ] || {{ echo \"$((all - new)) of $all Secrets are encrypted with another key\"; exit 1; }}\n\
+         echo \"all $all\"\n",
+        count(ctx, name)
+    )
+}
+
+/// Each is read and written as it is; the API server writes with its first key. What they say goes through a pipe and nowhere else.
+fn run(ctx: &Ctx, name: &str) -> String {
+    let kubectl = format!("/opt/homectl/bin/kubectl --kubeconfig={} --request-timeout=60s", apiserver::ADMIN);
+    format!(
+        "{}try=0\nwhile :; do\n\
+         said=$({kubectl} get secrets --all-namespaces -o json 2>/dev/null | {kubectl} replace -f - 2>&1 >/dev/null | sed 's/^\\(Error from server ([A-Za-z]*)\\).*/\\1/' | sort | uniq -c | tail -n 5) || :\n\
+         count || {{ echo 'etcd does not answer' >&2; exit 1; }}\n\
+         [ \"$all\" -gt \"$new\" ] || break\n\
+         try=$((try + 1))\n[ \"$try\" -lt {TRIES} ] || {{ echo \"$((all - new)) of $all Secrets are still encrypted with another key: $said\" >&2; exit 1; }}\n\
+         sleep 1\ndone\necho \"$all Secrets written anew\"\n",
+        count(ctx, name)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::Fixture;
+    use super::*;
+    use crate::secrets::SecretText;
+
+    #[test]
+    fn secrets_are_written_anew_once_every_api_server_writes_with_the_new_key() {
+        let mut fixture = Fixture::four();
+        let new = || SecretText::new("bmV3".into());
+        assert!(step(&fixture.ctx("attic")).unwrap().is_none());
+        fixture.secrets.turn_encryption_key(new);
+        assert!(step(&fixture.ctx("attic")).unwrap().is_none());
+        fixture.secrets.turn_encryption_key(new);
+        let step = step(&fixture.ctx("attic")).unwrap().unwrap();
+        assert_eq!(step.after, fixture.ctx("attic").api_servers());
+        assert!(super::step(&fixture.ctx("cellar")).unwrap().is_none());
+        let Want::Guard(guard) = &step.wants[0] else { panic!("a guard") };
+        assert!(guard.ok.as_str().contains("k8s:enc:secretbox:v1:key2:") && !guard.run.as_str().contains("bmV3"));
+        fixture.secrets.turn_encryption_key(new);
+        assert!(super::step(&fixture.ctx("attic")).unwrap().is_none());
+    }
+}
