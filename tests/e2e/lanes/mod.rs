@@ -32,6 +32,11 @@ pub(crate) const ALL: &[Lane] = &[
     Lane { name: "drift", about: "three machines changed by hand: the plan shows exactly that, apply mends exactly that", run: drift::run },
     Lane { name: "cuts", about: "runs cut short on three machines, and made good by the next", run: cuts::run },
     Lane { name: "four", about: "three control planes and a worker, each control plane killed in turn", run: four::run },
+    Lane {
+        name: "handover",
+        about: "a control plane joins, the one that founded the cluster leaves and comes back as a worker",
+        run: nodes::short,
+    },
     Lane { name: "nodes", about: "machines come, go, are replaced and get other addresses", run: nodes::run },
     Lane { name: "upgrade", about: "from one minor version to the next, asked all the time", run: upgrade::run },
     Lane { name: "backup", about: "what is lost comes back: objects, machines, the operator's own files", run: backup::run },

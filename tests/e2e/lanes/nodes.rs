@@ -14,11 +14,21 @@ use std::collections::BTreeSet;
 const MACHINES: [(&str, u8); 4] = [("attic", 11), ("cellar", 12), ("garage", 13), ("shed", 14)];
 const CANARY: [&str; 5] = ["create", "configmap", "canary", "--from-literal=song=tweet", "--namespace=default"];
 
+/// The whole story.
 pub(crate) fn run(scene: &Scene) -> Result {
+    story(scene, true)
+}
+
+/// The short one: a control plane joins, the one that founded the cluster leaves.
+pub(crate) fn short(scene: &Scene) -> Result {
+    story(scene, false)
+}
+
+fn story(scene: &Scene, whole: bool) -> Result {
     let lab = Lab::up("four", "trixie")?;
-    let homectl = Homectl::new("nodes")?;
+    let homectl = Homectl::new(scene.lane)?;
     let story = Story { scene, homectl: &homectl, lab: &lab, kubectl: Kubectl::new(lab::kubectl()?, &homectl.dir.join("kubeconfig")) };
-    let told = story.tell();
+    let told = if whole { story.tell() } else { story.handed_over() };
     if told.is_err() {
         super::post_mortem(&story.cluster(&["attic", "cellar", "garage"], &["shed"]));
     }
@@ -58,6 +68,30 @@ impl Story<'_> {
     }
 
     fn tell(&self) -> Result {
+        self.first()?;
+        self.come()?;
+        self.replaced()?;
+        self.go()?;
+        self.renumbered()?;
+        self.last()?;
+        self.back()
+    }
+
+    fn handed_over(&self) -> Result {
+        self.first()?;
+        self.scene.step("handed over: a control plane joins, the first one leaves", || {
+            let ran = self.add("garage", 13, &["--role", "control-plane"])?.with(0)?;
+            self.scene.figure("garage joined as a control plane, seconds", ran.took);
+            let ran = self.homectl.run("remove-node", &["attic", "--yes"])?.with(0)?;
+            self.scene.figure("attic removed, seconds", ran.took);
+            self.kernel()?;
+            self.kubeconfig()?;
+            self.well(&self.cluster(&["garage"], &[]))
+        })?;
+        self.back()
+    }
+
+    fn first(&self) -> Result {
         self.scene.step("one: apply", || {
             self.homectl.write_inventory(&self.inventory(&["attic"], &[])?)?;
             let ran = self.homectl.run("apply", &["--yes"])?.with(0)?;
@@ -65,13 +99,7 @@ impl Story<'_> {
             self.kubeconfig()?;
             self.kubectl.apply(network::WEB)?;
             self.kubectl.ok(&CANARY).map(drop)
-        })?;
-        self.come()?;
-        self.replaced()?;
-        self.go()?;
-        self.renumbered()?;
-        self.last()?;
-        self.back()
+        })
     }
 
     /// A worker, then two control planes, each by its own command.
