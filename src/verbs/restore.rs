@@ -84,8 +84,9 @@ fn farewell(world: &World, args: &Args) -> String {
     }
     format!(
         "{aside}\netcd has one member now, {survivor}. To grow it back: machines that come back empty join with `homectl apply {0}`; a new \
-         machine in an old one's place: `homectl replace-node {0} NAME --address ADDRESS`. A machine that comes back with its old data \
-         ({1}) is not let in: remove /var/lib/etcd/member and /var/lib/homectl/etcd-cluster-id there first.",
+         machine in an old one's place: `homectl replace-node {0} NAME --address ADDRESS`. With their old data {1} would be a cluster of \
+         their own: before one of them comes back, or at once when it does, on it: systemctl disable --now etcd kube-apiserver && \
+         rm -r /var/lib/etcd/member /var/lib/homectl/etcd-cluster-id",
         args.target.inventory.display(),
         others.join(", ")
     )

@@ -125,3 +125,7 @@ async fn programs(inventory: &Inventory, lock: &Lock, out: &Reporter) -> Result<
     };
     Ok(Programs { etcd: named("etcd")?, etcdctl: named("etcdctl")?, etcdutl: named("etcdutl")? })
 }
+
+#[cfg(test)]
+#[path = "kept_tests.rs"]
+mod tests;

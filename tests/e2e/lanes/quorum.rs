@@ -79,9 +79,10 @@ fn tell(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
 /// Machines whose disks burnt: no data, and no memory of a cluster.
 fn grow(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
     let lab = cluster.lab;
+    lab.each("start", &LOST)?;
+    lab.each("wait", &LOST)?;
     for node in LOST {
-        lab.each("start", &[node])?;
-        lab.sh(node, "systemctl stop etcd.service kube-apiserver.service; rm -rf /var/lib/etcd/member /var/lib/homectl/etcd-cluster-id")?;
+        lab.sh(node, "systemctl disable --now etcd kube-apiserver && rm -r /var/lib/etcd/member /var/lib/homectl/etcd-cluster-id")?;
     }
     let ran = homectl.run("apply", &["--yes"])?.with(0)?;
     scene.figure("two control planes joined again, seconds", ran.took);
