@@ -96,3 +96,20 @@ fn unit(ctx: &Ctx) -> Result<String> {
         },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::Fixture;
+    use super::*;
+
+    #[test]
+    fn keys_of_encryption_at_rest_as_the_api_server_reads_them() {
+        let mut fixture = Fixture::one();
+        let text = |fixture: &Fixture| encryption(&fixture.ctx("attic")).unwrap().expose().to_owned();
+        let head = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n- resources: [\"secrets\"]\n  providers:\n  - secretbox:\n      keys:\n";
+        let old = fixture.secrets.encryption_key.expose().to_owned();
+        assert_eq!(text(&fixture), format!("{head}      - name: key1\n        secret: {old}\n"));
+        fixture.secrets.turn_encryption_key(|| SecretText::new("bmV3".into()));
+        assert_eq!(text(&fixture), format!("{head}      - name: key1\n        secret: {old}\n      - name: key2\n        secret: bmV3\n"));
+    }
+}
