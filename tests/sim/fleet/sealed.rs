@@ -2,6 +2,8 @@
 //! and nothing is taken for drift because it is not known.
 
 use super::engine::{Fleet, Trouble, told};
+use super::gates::Gates;
+use super::home::{self, Home};
 use super::renewed::renew;
 use crate::scenes::Scene;
 use crate::world::World;
@@ -12,6 +14,8 @@ use homectl::steps::{self, Lane, Mode, Step};
 use homectl::want::{Leaf, NOT_COMPARED, Run, Verdict, Want, probe};
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 /// A machine and a shell on it.
 type Shells = BTreeMap<String, LocalShell>;
@@ -149,4 +153,44 @@ async fn drift_is_seen_without_the_secrets() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The program itself, over SSH, with a home that has no identity: its exit code and both streams.
+fn plan_by(home: &Home, flags: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_homectl"));
+    command.args([&["plan", "--locked", "--exit-code"], flags].concat()).arg(home.inventory()).env_clear();
+    let done = command.env("HOME", home.path().join("elsewhere")).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (done.status.code(), text(&done.stdout), text(&done.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_program_plans_without_the_identity() {
+    let mut gates = Gates::new();
+    let home = Home::of(1, &gates.key(), &gates.host_key(), gates.port);
+    let mut fleet = Fleet::of_the_first(1, home.world(jiff::Timestamp::now().as_second()));
+    let ran = fleet.run(Mode::Present, &Trouble::default()).await;
+    assert_eq!(ran.report.failed, Vec::new(), "{}", told(&ran.plan));
+    gates.open(&fleet.machines().map(|m| (home::address(1), m)).collect::<Vec<_>>());
+    let (code, out, err) = plan_by(&home, &[]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(
+        out.contains("No changes. Every machine is as the inventory says, as far as it can be told without the age identity."),
+        "{out}"
+    );
+    assert!(
+        out.contains("inventory.secrets.age stays shut: no identity was named") && out.contains("what is in the API was not looked at"),
+        "{out}"
+    );
+    let root = fleet.machine("n1").root();
+    let unit = "/etc/systemd/system/kube-scheduler.service";
+    let text = fs::read_to_string(root.join(&unit[1..])).unwrap();
+    fs::write(root.join(&unit[1..]), text + "# mine\n").unwrap();
+    fs::set_permissions(root.join("etc/kubernetes/pki/sa.key"), fs::Permissions::from_mode(0o640)).unwrap();
+    let (code, out, err) = plan_by(&home, &["--json"]);
+    let plan: serde_json::Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}{err}"));
+    let items = plan["steps"].as_array().unwrap().iter().flat_map(|s| s["items"].as_array().unwrap());
+    let open: Vec<&str> = items.filter(|i| i["verdict"] != "settled").map(|i| i["addr"].as_str().unwrap()).collect();
+    assert_eq!(open, ["file:/etc/kubernetes/pki/sa.key", &format!("file:{unit}"), "unit:kube-scheduler.service"], "{out}");
+    assert_eq!((code, &plan["not_compared"]["lanes"]), (Some(2), &serde_json::json!(["cluster"])));
 }
