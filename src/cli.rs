@@ -64,7 +64,7 @@ pub enum Verb {
     /// Move the cluster to another Kubernetes version, node by node
     Upgrade(Upgrade),
     /// Put one node (`--node`) back to what it ran before an upgrade that is under way
-    Rollback(Target),
+    Rollback(Rollback),
     /// Add a machine to the cluster, and to the inventory
     AddNode(AddNode),
     /// Let a machine go: its pods move, etcd goes on without it, what is ours there goes
@@ -102,6 +102,16 @@ pub struct Target {
     /// The inventory; its lock and secrets lie beside it
     #[arg(value_name = "INVENTORY", default_value = INVENTORY)]
     pub inventory: PathBuf,
+}
+
+/// `homectl rollback`.
+#[derive(Debug, Clone, Args)]
+pub struct Rollback {
+    #[command(flatten)]
+    pub target: Target,
+    /// Its API server and controllers, too: only where it is they that do not come up
+    #[arg(long)]
+    pub servers: bool,
 }
 
 /// `homectl upgrade`.

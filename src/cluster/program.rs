@@ -56,6 +56,12 @@ impl Component {
         }
     }
 
+    /// Whether it is part of a control plane's own services: what they have written, older ones may not read.
+    #[must_use]
+    pub fn is_server(self) -> bool {
+        matches!(self, Self::KubeApiserver | Self::KubeControllerManager | Self::KubeScheduler | Self::Kubectl | Self::Etcd)
+    }
+
     /// Its version in a cluster of this inventory, `v` included.
     #[must_use]
     pub fn version(self, inventory: &Inventory) -> String {

@@ -30,6 +30,20 @@ impl Release {
         etcd_step(&running, &wanted).map_err(|e| refused("etcd", &running, &wanted, e))
     }
 
+    /// What a node runs that goes back to this release from `now`: its own services stay, unless it is they that do not come up
+    /// (`servers`); etcd goes back within a minor version only.
+    #[must_use]
+    pub fn back_from(&self, now: &Programs, servers: bool) -> Programs {
+        let minor = |programs: &Programs| programs.versions.get(&Component::Etcd).and_then(|v| version(v)).map(|v| (v.major, v.minor));
+        let etcd = servers && minor(&self.programs) == minor(now);
+        let stays = |c: Component| if c == Component::Etcd { !etcd } else { c.is_server() && !servers };
+        let of = |c: &Component| if stays(*c) { now } else { &self.programs };
+        let versions = Component::ALL.iter().filter_map(|c| Some((*c, of(c).versions.get(c)?.clone()))).collect();
+        let artifacts =
+            Component::ALL.iter().flat_map(|c| of(c).artifacts.iter().filter(move |((of, _), _)| of == c)).map(|(k, v)| (*k, v.clone()));
+        Programs { versions, artifacts: artifacts.collect() }
+    }
+
     /// The inventory, as if it asked for this release.
     #[must_use]
     pub fn within(&self, inventory: &Inventory) -> Inventory {
@@ -140,6 +154,23 @@ mod tests {
             let said = release.may_become(&to.parse().unwrap(), to_etcd).map_or_else(|e| e.what().to_owned(), |()| String::new());
             assert!(if expected.is_empty() { said.is_empty() } else { said.starts_with(expected) }, "{kubernetes} → {to}: {said}");
         }
+    }
+
+    #[test]
+    fn servers_do_not_go_back_with_a_kubelet() {
+        let programs = |kubernetes: &str, etcd: &str| {
+            let version = |c: Component| if c == Component::Etcd { etcd.to_owned() } else { kubernetes.to_owned() };
+            Programs { versions: Component::ALL.into_iter().map(|c| (c, version(c))).collect(), ..Programs::default() }
+        };
+        let release = |etcd: &str| Release { kubernetes: Version::new(1, 35, 4), programs: programs("v1.35.4", etcd) };
+        let now = programs("v1.36.3", "v3.6.16");
+        let back = |etcd: &str, servers: bool| {
+            let back = release(etcd).back_from(&now, servers).versions;
+            [Component::Kubelet, Component::KubeApiserver, Component::Etcd].map(|c| back[&c].clone())
+        };
+        assert_eq!(back("v3.6.8", false), ["v1.35.4", "v1.36.3", "v3.6.16"]);
+        assert_eq!(back("v3.6.8", true), ["v1.35.4", "v1.35.4", "v3.6.8"]);
+        assert_eq!(back("v3.5.26", true), ["v1.35.4", "v1.35.4", "v3.6.16"], "its data may be of the newer minor by now");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::batch::{Batch, Heard, Tag};
 use super::board::{Board, Standing};
 use super::install::{self, Supplied, Supply};
-use super::run::{FailedStep, Tally};
+use super::run::{FailedStep, LOST, Tally};
 use super::{EventKind, Outcome, Sink};
 use crate::error::Failure;
 use crate::plan::PlannedStep;
@@ -209,10 +209,7 @@ impl Walk<'_> {
             Ok(reply) => {
                 Err(Stopped { step: current, outcome: failure("the script ended early", &format!("status {}\n{printed}", reply.status)) })
             }
-            Err(e) => Err(Stopped {
-                step: current,
-                outcome: failure("the connection failed in the middle: the outcome of this step is not known", &e.to_string()),
-            }),
+            Err(e) => Err(Stopped { step: current, outcome: failure(LOST, &e.to_string()) }),
         }
     }
 

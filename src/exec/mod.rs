@@ -12,4 +12,4 @@ mod run;
 pub use api_lane::ApiLane;
 pub use event::{Event, EventKind, Outcome, Sink};
 pub use install::{Supplied, Supply};
-pub use run::{FailedStep, Report, Run};
+pub use run::{BLOCKED, FailedStep, LOST, Report, Run};

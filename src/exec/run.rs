@@ -33,6 +33,11 @@ pub struct Report {
     pub seconds: f64,
 }
 
+/// What is told of a step whose machine was lost in the middle.
+pub const LOST: &str = "the connection failed in the middle: the outcome of this step is not known";
+/// What is told of a step that could not be begun begins so.
+pub const BLOCKED: &str = "blocked: ";
+
 /// A step that failed, with the evidence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FailedStep {
@@ -122,7 +127,7 @@ impl Run<'_> {
                     lane: step.id.lane.clone(),
                     name: step.id.name.clone(),
                     step: step.title.clone(),
-                    what: format!("blocked: {why}"),
+                    what: format!("{BLOCKED}{why}"),
                     evidence: evidence.clone(),
                     help: help.clone(),
                 });

@@ -47,6 +47,7 @@ impl Journal {
         journal.line(&json!({
             "type": "run", "format": FORMAT, "run": id, "homectl": env!("CARGO_PKG_VERSION"), "verb": verb, "cluster": plan.cluster,
             "inventory": inventory, "began": now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), "counts": json::counts(&plan.counts()), "steps": titles,
+            "offline": plan.offline.iter().map(|(node, seen)| json!({"node": node, "seen": seen})).collect::<Vec<_>>(),
         }));
         Ok(journal)
     }
@@ -112,6 +113,9 @@ pub(super) fn text(lines: &[Value]) -> String {
         word(&head["began"])
     );
     let _ = writeln!(out, "  planned    {} changes", head["counts"]["changes"]);
+    for away in head["offline"].as_array().into_iter().flatten() {
+        let _ = writeln!(out, "  pending    {}, which was off: {}", word(&away["node"]), word(&away["seen"]));
+    }
     let _ = writeln!(out, "  ended      {}\n", ended(lines));
     for line in lines.iter().filter(|l| l["type"] == "step-ended") {
         step(&mut out, &head, line);

@@ -11,6 +11,7 @@ use crate::error::{Failure, Result, exit};
 use crate::exec::{EventKind, Report, Run, Sink, Supply};
 use crate::plan::{self, Plan};
 use crate::report::{Journal, Reporter};
+use crate::ssh::Connection;
 use crate::steps::{self, Lane, Mode};
 use crate::want::{Program, Run as Does};
 use futures::future::try_join_all;
@@ -177,7 +178,13 @@ async fn hold(fleet: &Fleet, id: &str) -> Result<Vec<Box<dyn Send + Sync>>> {
         std::process::id()
     );
     let who = &who;
-    try_join_all(fleet.hosts.iter().map(|(node, host)| async move { host.lock(who).await.map_err(|e| e.into_failure(node)) })).await
+    let one = |node: String, host: Connection| async move { host.lock(who).await.map_err(|e| e.into_failure(&node)) };
+    // The same machine first for everybody: of two runs that begin together, one gets it and the other nothing.
+    let mut hosts = fleet.hosts.clone().into_iter();
+    let Some((first, host)) = hosts.next() else { return Ok(Vec::new()) };
+    let mut locks = vec![one(first, host).await?];
+    locks.extend(try_join_all(hosts.map(|(node, host)| one(node, host))).await?);
+    Ok(locks)
 }
 
 /// Everything goes to the terminal and into the journal.

@@ -5,26 +5,26 @@ use super::execute::{Consent, code, execute};
 use super::fleet;
 use super::planning;
 use super::world::World;
-use crate::cli::{Global, Target};
+use crate::cli::{Global, Rollback};
 use crate::error::{Failure, Result, exit};
 use crate::report::Reporter;
 use crate::steps::Mode;
 use std::path::Path;
 
 /// `homectl rollback`.
-pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Result<u8> {
+pub(super) async fn run(args: &Rollback, global: &Global, out: &Reporter) -> Result<u8> {
     let [name] = global.limit.as_slice() else {
         return Err(Failure::new(exit::USAGE, "one node goes back at a time").help("name it: homectl rollback --node NODE"));
     };
     // The others are connected to, too: the API is asked through them.
     let all = Global { limit: Vec::new(), ..global.clone() };
-    node(&args.inventory, name, &all, out).await
+    node(&args.target.inventory, name, args.servers, &all, out).await
 }
 
-/// Puts one node back.
-pub(super) async fn node(inventory: &Path, node: &str, global: &Global, out: &Reporter) -> Result<u8> {
+/// Puts one node back; its control plane's services, too, where they do not come up (`servers`).
+pub(super) async fn node(inventory: &Path, node: &str, servers: bool, global: &Global, out: &Reporter) -> Result<u8> {
     let mut world = World::open(inventory, global, out).await?;
-    world.turn_back(node)?;
+    world.turn_back(node, servers)?;
     let mut fleet = fleet::open(&world, global, out).await?;
     if let Some((_, seen)) = fleet.offline.iter().find(|(name, _)| name == node) {
         return Err(Failure::failed("the machine does not answer; nothing was changed")

@@ -9,10 +9,11 @@ use super::world;
 use crate::cli::{Global, Upgrade};
 use crate::cluster::Lock;
 use crate::error::{Failure, Result, exit};
-use crate::exec::FailedStep;
+use crate::exec::{BLOCKED, FailedStep, LOST};
 use crate::inventory::Edit;
 use crate::report::Reporter;
 use crate::steps::Lane;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// `homectl upgrade`.
@@ -46,28 +47,38 @@ pub(super) async fn run(args: &Upgrade, global: &Global, out: &Reporter) -> Resu
 
 /// The nodes that did not come up with the new version go back to the one before.
 async fn put_back(path: &Path, done: &Done, global: &Global, out: &Reporter) {
-    for node in stranded(&done.failed) {
+    for (node, servers) in stranded(&done.failed) {
         out.talk(&format!("{node} did not come up with the new version; it is put back to what it ran before."));
         let back = Global { yes: true, ..global.clone() };
-        if let Err(failure) = Box::pin(rollback::node(path, &node, &back, out)).await {
+        if let Err(failure) = Box::pin(rollback::node(path, &node, servers, &back, out)).await {
             out.talk(&format!("{node} could not be put back: {failure}"));
-            out.talk(&format!("Once its machine answers: homectl rollback {} --node {node}", path.display()));
+            let servers = if servers { " --servers" } else { "" };
+            out.talk(&format!("Once its machine answers: homectl rollback {} --node {node}{servers}", path.display()));
         }
     }
     out.talk("The others stay as they are. When the cause is mended, the same command goes on with the upgrade.");
 }
 
-/// Nodes whose own steps failed, or that did not come back; not those whose pods could not leave: nothing was changed there.
-fn stranded(failed: &[FailedStep]) -> Vec<String> {
-    let mut nodes: Vec<String> = failed
-        .iter()
-        .filter_map(|f| match &f.lane {
-            Lane::Node(name) => Some(name.clone()),
-            Lane::Cluster => f.name.strip_prefix("uncordon-").map(str::to_owned),
-        })
-        .collect();
-    nodes.sort();
-    nodes.dedup();
+/// Steps that run a program of the release: those of a control plane's own services, and a node's.
+const SERVERS: [&str; 4] = ["etcd", "apiserver", "controller-manager", "scheduler"];
+const NODE: [&str; 4] = ["runtime", "kubelet", "kube-proxy", "kube-router"];
+
+/// Nodes on which a program of the new release did not come up, and whether it was one of a control plane's own services. A machine
+/// that was lost, or on which nothing was begun, has not shown that.
+fn stranded(failed: &[FailedStep]) -> BTreeMap<String, bool> {
+    let mut nodes = BTreeMap::new();
+    for step in failed.iter().filter(|f| f.what != LOST && !f.what.starts_with(BLOCKED)) {
+        match &step.lane {
+            Lane::Node(node) if SERVERS.contains(&step.name.as_str()) => drop(nodes.insert(node.clone(), true)),
+            Lane::Node(node) if NODE.contains(&step.name.as_str()) => drop(nodes.entry(node.clone()).or_insert(false)),
+            Lane::Cluster => {
+                if let Some(node) = step.name.strip_prefix("uncordon-") {
+                    nodes.entry(node.to_owned()).or_insert(false);
+                }
+            }
+            Lane::Node(_) => {}
+        }
+    }
     nodes
 }
 
@@ -81,13 +92,20 @@ mod tests {
 
     #[test]
     fn who_is_put_back() {
+        let lost = FailedStep { what: LOST.into(), ..failed(Lane::Node("loft".into()), "kubelet") };
+        let blocked = FailedStep { what: format!("{BLOCKED}x"), ..failed(Lane::Node("barn".into()), "kubelet") };
         let all = [
             failed(Lane::Node("garage".into()), "kubelet"),
             failed(Lane::Node("garage".into()), "kube-proxy"),
+            failed(Lane::Node("cellar".into()), "apiserver"),
+            failed(Lane::Node("hall".into()), "packages"),
             failed(Lane::Cluster, "uncordon-attic"),
             failed(Lane::Cluster, "drain-shed"),
             failed(Lane::Cluster, "coredns"),
+            lost,
+            blocked,
         ];
-        assert_eq!(stranded(&all), ["attic", "garage"]);
+        let expected = [("attic", false), ("cellar", true), ("garage", false)].map(|(node, servers)| (node.to_owned(), servers));
+        assert_eq!(stranded(&all), BTreeMap::from(expected));
     }
 }

@@ -187,11 +187,12 @@ impl World {
         Ok(())
     }
 
-    /// Turns one node to the release that all machines ran before versions moved.
+    /// Turns one node to the release that all machines ran before versions moved; a control plane's own services only where
+    /// it is they that do not come up (`servers`).
     ///
     /// # Errors
     /// Versions do not move.
-    pub(super) fn turn_back(&mut self, node: &str) -> Result<()> {
+    pub(super) fn turn_back(&mut self, node: &str, servers: bool) -> Result<()> {
         if self.cluster.node(node).is_none() {
             return Err(
                 Failure::new(exit::USAGE, format!("--node names `{node}`, which is no node")).help("the nodes are in the inventory")
@@ -203,8 +204,10 @@ impl World {
                 .help("nothing is downgraded; homectl restore brings back what a backup holds"));
         };
         self.inventory = previous.within(&self.inventory);
-        let lock = Lock { kubernetes: previous.kubernetes.clone(), programs: previous.programs, ..self.lock.clone() };
+        let programs = previous.back_from(&self.lock.programs, servers);
+        let lock = Lock { kubernetes: previous.kubernetes, programs: previous.programs, ..self.lock.clone() };
         self.cluster = self.inventory.resolve(&lock)?;
+        self.cluster.programs = programs;
         self.pace.back = Some(node.to_owned());
         Ok(())
     }

@@ -61,9 +61,13 @@ async fn a_node_is_emptied_as_budgets_allow_and_given_back_by_whom_it_was_taken(
         api.drain("attic", &hear).await.unwrap();
     };
     let freed = async {
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        let left = || server.kubectl(&["get", "pods", "-o", "name"], "");
+        while left().contains("light") {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
         assert!(unschedulable(&server).starts_with("true "), "cordoned while it is emptied");
-        assert_eq!(server.kubectl(&["get", "pods", "-o", "name"], "").lines().collect::<Vec<_>>(), ["pod/daemon", "pod/kept"]);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(left().lines().collect::<Vec<_>>(), ["pod/daemon", "pod/kept"]);
         allow(&server, 1);
     };
     tokio::join!(drained, freed);

@@ -54,15 +54,22 @@ impl Homectl {
         Ok(ran)
     }
 
-    /// A verb, and the same again so long after its start.
-    pub(crate) fn run_twice(&self, verb: &str, flags: &[&str], stdin: &[u8], after: Duration) -> Result<(Ran, Ran)> {
+    /// A verb, and the same again once the first has begun to work.
+    pub(crate) fn run_twice(&self, verb: &str, flags: &[&str], stdin: &[u8]) -> Result<(Ran, Ran)> {
         let (mut first, mut second) = (self.command(verb, &self.inventory(), flags), self.command(verb, &self.inventory(), flags));
+        let journals = self.dir.join("home/.local/state/homectl/runs");
+        let before = begun(&journals);
+        let over = std::sync::atomic::AtomicBool::new(false);
         let (first, second) = std::thread::scope(|scope| {
             let second = scope.spawn(|| {
-                std::thread::sleep(after);
+                while begun(&journals) <= before && !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
                 run(&mut second, stdin, DEADLINE)
             });
-            (run(&mut first, stdin, DEADLINE), second.join())
+            let first = run(&mut first, stdin, DEADLINE);
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            (first, second.join())
         });
         let (first, second) = (first?, second.map_err(|_| "the second run broke")??);
         self.keep(verb, &first)?;

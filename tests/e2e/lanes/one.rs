@@ -123,7 +123,7 @@ impl Story<'_> {
     fn contested(&self) -> Result<Ran> {
         let (login, stdin) = self.login();
         let flags = [&["--yes", "--accept-new"], login].concat();
-        let (first, second) = self.homectl.run_twice("apply", &flags, stdin, Duration::from_secs(5))?;
+        let (first, second) = self.homectl.run_twice("apply", &flags, stdin)?;
         ensure(second.code == Some(5) && second.err.contains(", run "), || second.seen())?;
         Ok(first)
     }
