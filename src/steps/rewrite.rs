@@ -34,7 +34,8 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
 fn count(ctx: &Ctx, name: &str) -> String {
     format!(
         "count() {{\n{ctl} endpoint health >/dev/null 2>&1 || return 1\n\
-         all=$({ctl} get --prefix {PREFIX} --keys-only | grep -c '^{PREFIX}') || :\n\
+         keys=$({ctl} get --prefix {PREFIX} --keys-only 2>/dev/null) || return 1\n\
+         all=$(printf '%s\\n' \"$keys\" | grep -c '^{PREFIX}') || :\n\
          new=$({ctl} get --prefix {PREFIX} --print-value-only | LC_ALL=C grep -a -c 'k8s:enc:secretbox:v1:{name}:') || :\n}}\n",
         ctl = ctl(ctx),
     )
@@ -82,6 +83,12 @@ mod tests {
         assert_eq!(step.after, fixture.ctx("attic").api_servers());
         assert!(super::step(&fixture.ctx("cellar")).unwrap().is_none());
         let Want::Guard(guard) = &step.wants[0] else { panic!("a guard") };
+        // An answer that did not come is not the answer that there are none.
+        let silent = guard.ok.as_str().replace("/opt/homectl/bin/etcdctl", "false");
+        assert_eq!(std::process::Command::new("sh").args(["-c", &silent]).output().unwrap().status.code(), Some(75));
+        let cut = guard.ok.as_str().replace("/opt/homectl/bin/etcdctl", "etcdctl");
+        let cut = format!("etcdctl() {{ case $* in *' get '*) return 1 ;; esac; }}\n{cut}");
+        assert_eq!(std::process::Command::new("sh").args(["-c", &cut]).output().unwrap().status.code(), Some(75));
         assert!(guard.ok.as_str().contains("k8s:enc:secretbox:v1:key2:") && !guard.run.as_str().contains("bmV3"));
         fixture.secrets.turn_encryption_key(new);
         assert!(super::step(&fixture.ctx("attic")).unwrap().is_none());
