@@ -23,12 +23,6 @@ pub(super) fn one_at_a_time(steps: &mut [PlannedStep]) {
             step.after.push(before);
         }
     }
-    // An API server without its own member of etcd is as good as away: no API server restarts while a member does.
-    if let Some(members) = last.remove("etcd") {
-        for step in steps.iter_mut().filter(|s| s.rolling == Some("apiserver")) {
-            step.after.push(members.clone());
-        }
-    }
 }
 
 /// An API server lives by the member of etcd beside it: while one of the two is away, nobody else's is touched.
@@ -61,18 +55,6 @@ mod tests {
 
     fn restart() -> Verdict {
         Verdict::Change(Change::script(Act::Restart, "x", "x").impact(Impact::Restart(vec!["etcd.service".into()])))
-    }
-
-    #[test]
-    fn api_servers_wait_for_all_members() {
-        let mut steps: Vec<PlannedStep> = ["a", "b"].iter().flat_map(|n| [step(n, restart()), step(n, restart())]).collect();
-        for server in [1, 3] {
-            steps[server].id.name = "apiserver".into();
-            steps[server].rolling = Some("apiserver");
-        }
-        one_at_a_time(&mut steps);
-        let after = |i: usize| steps[i].after.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        assert_eq!([after(0), after(1), after(2), after(3)], ["", "etcd@b", "etcd@a", "apiserver@a etcd@b"]);
     }
 
     #[test]
