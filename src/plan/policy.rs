@@ -17,9 +17,19 @@ pub(super) fn one_at_a_time(steps: &mut [PlannedStep]) {
             step.rolling = None;
             continue;
         }
-        if let Some(before) = last.insert(group, step.id.clone()) {
+        if let Some(before) = last.insert(chain(group), step.id.clone())
+            && before.lane != step.id.lane
+        {
             step.after.push(before);
         }
+    }
+}
+
+/// An API server lives by the member of etcd beside it: while one of the two is away, nobody else's is touched.
+fn chain(group: &'static str) -> &'static str {
+    match group {
+        "etcd" | "apiserver" => "control plane",
+        other => other,
     }
 }
 
@@ -59,6 +69,15 @@ mod tests {
         one_at_a_time(&mut steps);
         assert!(steps.iter().all(|s| s.after.is_empty() && s.rolling.is_none()), "a first start comes up together");
     }
+    #[test]
+    fn a_control_plane_is_whole_before_the_next_is_touched() {
+        let api = |node: &str| PlannedStep { id: StepId::node(node, "apiserver"), rolling: Some("apiserver"), ..step(node, restart()) };
+        let mut steps = vec![step("a", restart()), api("a"), step("b", restart()), api("b"), api("c")];
+        one_at_a_time(&mut steps);
+        let after = |i: usize| steps[i].after.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        assert_eq!([after(0), after(1), after(2), after(3), after(4)], ["", "", "apiserver@a", "", "apiserver@b"]);
+    }
+
     #[test]
     fn what_serves_nobody_waits_for_nobody() {
         let dead = |node: &str| {
