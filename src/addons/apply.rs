@@ -125,6 +125,8 @@ async fn remove(api: &Api, object: &Object) -> Result<(), ApiError> {
     }
     if object.kind == "Node" {
         api.bury(&object.name).await?;
+        // Where the one that led was on that node, Services would go on naming its pods until another does.
+        api.led(&|_| ()).await?;
     }
     Ok(())
 }

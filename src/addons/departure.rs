@@ -19,13 +19,14 @@ pub fn farewell(node: &str) -> Object {
     }
 }
 
-/// The step in which it goes, after `after` and the end of the kubelet, which would register it again.
+/// The step in which it goes: after `after`, the end of the kubelet, which would register it again, and that of its controller
+/// manager, so that whoever leads afterwards is one that stays.
 #[must_use]
 pub fn farewell_step(node: &str, after: &[StepId]) -> Step {
     Step {
         id: StepId::cluster(&format!("gone-{node}")),
         title: format!("{node} is no node any more"),
-        after: after.iter().cloned().chain([StepId::node(node, "kubelet")]).collect(),
+        after: after.iter().cloned().chain(["kubelet", "controller-manager"].map(|name| StepId::node(node, name))).collect(),
         wants: vec![Want::Object(farewell(node))],
         ready: None,
         rolling: None,

@@ -14,8 +14,6 @@ pub const CORDONED: &str = "homectl.io/cordoned";
 
 /// Without any pod leaving, an emptying is given up.
 const STUCK: Duration = Duration::from_mins(5);
-/// For a controller manager to lead: a lease that nobody gave back runs out after fifteen seconds.
-const LED: Duration = Duration::from_mins(1);
 /// For a node to be Ready again.
 const BACK: Duration = Duration::from_mins(5);
 const POLL: Duration = Duration::from_secs(1);
@@ -49,28 +47,6 @@ impl Api {
             let _ = self.release(node).await;
         }
         emptied
-    }
-
-    /// Waits until some controller manager leads: it takes ended pods out of their Services, and makes others in their place. One
-    /// that leads renews its lease every two seconds; after a restart of them all nobody does, for a while.
-    async fn led(&self, told: &(dyn Fn(&str) + Sync)) -> Result<(), ApiError> {
-        let Some(leases) = Resource::builtin("coordination.k8s.io/v1", "Lease") else { return Ok(()) };
-        let end = Instant::now() + LED;
-        let mut first = None;
-        loop {
-            let Some(lease) = self.get(&leases, "kube-system", "kube-controller-manager").await? else { return Ok(()) };
-            let renewed = lease["spec"]["renewTime"].clone();
-            if *first.get_or_insert_with(|| renewed.clone()) != renewed {
-                return Ok(());
-            }
-            if Instant::now() >= end {
-                let seen =
-                    format!("no controller manager leads: its lease was renewed last at {renewed} by {}", lease["spec"]["holderIdentity"]);
-                return Err(ApiError::NotYet { seconds: LED.as_secs(), seen });
-            }
-            told("some controller manager leads");
-            tokio::time::sleep(POLL / 2).await;
-        }
     }
 
     async fn empty(&self, node: &str, told: &(dyn Fn(&str) + Sync)) -> Result<(), ApiError> {
@@ -175,7 +151,7 @@ impl Api {
         self.list_by(&pods, "", &[("fieldSelector", &format!("spec.nodeName={node}"))]).await
     }
 
-    async fn node_object(&self, node: &str) -> Result<Value, ApiError> {
+    pub(super) async fn node_object(&self, node: &str) -> Result<Value, ApiError> {
         self.json(&Call::get(&format!("/api/v1/nodes/{node}"))).await
     }
 

@@ -24,6 +24,14 @@ pub struct Guest {
     pub labels: BTreeMap<String, String>,
 }
 
+/// For how long a node is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Away {
+    /// It comes back with its disk.
+    ForAWhile,
+    ForGood,
+}
+
 /// What a drain of one node would mean.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Leaving {
@@ -78,11 +86,11 @@ struct Means {
 }
 
 impl Api {
-    /// What draining each of these nodes would mean, by their names.
+    /// What draining each of these nodes would mean, by their names, where they are `away` afterwards.
     ///
     /// # Errors
     /// The API does not answer.
-    pub async fn leaving(&self, nodes: &[&str]) -> Result<BTreeMap<String, Leaving>, ApiError> {
+    pub async fn leaving(&self, nodes: &[&str], away: Away) -> Result<BTreeMap<String, Leaving>, ApiError> {
         let (replica_sets, stateful_sets, budgets, claims, volumes) = tokio::try_join!(
             self.all("apps/v1", "ReplicaSet"),
             self.all("apps/v1", "StatefulSet"),
@@ -94,7 +102,7 @@ impl Api {
         let mut all = BTreeMap::new();
         for node in nodes {
             let guests: Vec<Guest> = self.pods_on(node).await?.iter().filter_map(guest).collect();
-            all.insert((*node).to_owned(), means.judge(&guests));
+            all.insert((*node).to_owned(), means.judge(&guests, away));
         }
         Ok(all)
     }
@@ -108,13 +116,13 @@ impl Api {
 }
 
 impl Means {
-    fn judge(&self, guests: &[Guest]) -> Leaving {
+    fn judge(&self, guests: &[Guest], away: Away) -> Leaving {
         let mut leaving = Leaving { pods: guests.len(), ..Leaving::default() };
         for guest in guests {
             if guest.owner.is_none() {
                 leaving.bare.push(guest.name());
             }
-            let losses = [self.alone(guest), self.bound(guest), scratch(guest), self.budget(guest)];
+            let losses = [self.alone(guest), self.bound(guest, away), scratch(guest), self.budget(guest)];
             leaving.losses.extend(losses.into_iter().flatten().map(|loss| format!("{}: {loss}", guest.name())));
         }
         leaving
@@ -132,7 +140,7 @@ impl Means {
     }
 
     /// Its data lies on this node, so it cannot run on another.
-    fn bound(&self, guest: &Guest) -> Option<String> {
+    fn bound(&self, guest: &Guest, away: Away) -> Option<String> {
         let of = |claim: &&String| {
             let claim = self.claims.iter().find(|c| c["metadata"]["name"] == **claim && c["metadata"]["namespace"] == *guest.namespace)?;
             let name = claim["spec"]["volumeName"].as_str()?;
@@ -140,7 +148,11 @@ impl Means {
             (!volume["spec"]["nodeAffinity"].is_null()).then(|| name.to_owned())
         };
         let here: Vec<String> = guest.claims.iter().filter_map(|c| of(&c)).collect();
-        (!here.is_empty()).then(|| format!("its volume lies on this node ({}): away until the node is back", here.join(", ")))
+        let then = match away {
+            Away::ForAWhile => "away until the node is back",
+            Away::ForGood => "it runs nowhere again, unless its data is brought to a new volume",
+        };
+        (!here.is_empty()).then(|| format!("its volume lies on this node ({}): {then}", here.join(", ")))
     }
 
     fn budget(&self, guest: &Guest) -> Option<String> {
@@ -220,7 +232,7 @@ mod tests {
             claims: vec![json!({"metadata": named("films"), "spec": {"volumeName": "pv1"}})],
             volumes: vec![json!({"metadata": {"name": "pv1"}, "spec": {"nodeAffinity": {}}})],
         };
-        let leaving = means.judge(&guests);
+        let leaving = means.judge(&guests, Away::ForAWhile);
         assert_eq!((leaving.pods, leaving.bare), (2, vec!["media/bare".to_owned()]));
         assert_eq!(
             leaving.losses,
@@ -231,6 +243,11 @@ mod tests {
                 "media/alone: the PodDisruptionBudget keep allows no disruption now: it is waited for, then given up",
                 "media/bare: the PodDisruptionBudget keep allows no disruption now: it is waited for, then given up",
             ]
+        );
+        let gone = means.judge(&guests, Away::ForGood).losses;
+        assert_eq!(
+            gone[1],
+            "media/alone: its volume lies on this node (pv1): it runs nowhere again, unless its data is brought to a new volume"
         );
     }
 }

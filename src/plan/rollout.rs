@@ -9,6 +9,8 @@ use crate::want::{Change, Seats, Verdict};
 use semver::Version;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Name of the step that takes a snapshot of etcd before something that cannot be taken back.
+pub const SNAPSHOT: &str = "snapshot-before";
 /// Steps of a control plane that come before any kubelet, in upstream's order.
 const SERVERS: [&str; 1] = ["apiserver"];
 const CONTROLLERS: [&str; 2] = ["controller-manager", "scheduler"];
@@ -75,10 +77,8 @@ impl Rollout {
     pub(super) fn shape(&self, all: &mut Vec<PlannedStep>) {
         if !self.moves.is_empty() {
             servers_first(all);
-            if self.snapshot {
-                snapshot(all);
-            }
         }
+        snapshot(all, self.snapshot && !self.moves.is_empty());
         let mut seats = Vec::new();
         let drains = self.drains();
         let (planes, workers): (Vec<&Move>, Vec<&Move>) = drains.iter().partition(|m| m.control_plane);
@@ -133,7 +133,8 @@ impl Rollout {
 }
 
 /// Pods that no drain may end.
-fn lost(leaving: &Leaving) -> Option<Verdict> {
+#[must_use]
+pub fn lost(leaving: &Leaving) -> Option<Verdict> {
     let them = match leaving.bare.len() {
         0 => return None,
         1 => "it",
@@ -168,16 +169,18 @@ fn servers_first(all: &mut [PlannedStep]) {
     }
 }
 
-/// A verified snapshot before the first of etcd's members or API servers is touched.
-fn snapshot(all: &mut Vec<PlannedStep>) {
-    let touched = |s: &PlannedStep| is_any(s, &["etcd", "apiserver"]) && s.items.iter().any(disturbs);
+/// A verified snapshot before a member of etcd leaves, and where versions move before the first of etcd's members or API servers
+/// is touched: neither can be taken back.
+fn snapshot(all: &mut Vec<PlannedStep>, versions_move: bool) {
+    let moved = |s: &PlannedStep| versions_move && is_any(s, &["etcd", "apiserver"]) && s.items.iter().any(disturbs);
+    let touched = |s: &PlannedStep| moved(s) || is_any(s, &[steps::DISMISSAL]) && s.acts();
     let Some(first) = all.iter().position(touched) else { return };
     let Lane::Node(node) = all[first].id.lane.clone() else { return };
-    let id = StepId::node(&node, "snapshot-before");
+    let id = StepId::node(&node, SNAPSHOT);
     for step in all.iter_mut().filter(|s| touched(s)) {
         step.after.push(id.clone());
     }
-    let change: Change = steps::snapshot_before("before versions move; kept on this machine like those of the timer");
+    let change: Change = steps::snapshot_before("before what cannot be taken back; kept on this machine like those of the timer");
     all.insert(first, step(id, "a snapshot of etcd, verified".into(), "snapshot:before".into(), Verdict::Change(change), Vec::new()));
 }
 
@@ -297,6 +300,16 @@ mod tests {
         let left = Rollout { cordoned: BTreeSet::from(["garage".to_owned()]), ..Rollout::default() };
         let names = order(&left, vec![restart("garage", "kube-router")]);
         assert_eq!(names, ["kube-router@garage", "uncordon-garage@cluster"]);
+    }
+
+    #[test]
+    fn a_snapshot_comes_before_a_member_goes() {
+        let mut dismissal = restart("cellar", steps::DISMISSAL);
+        dismissal.after.push(StepId::cluster("drain-attic"));
+        let names = order(&Rollout::default(), vec![restart("attic", "kubelet"), dismissal]);
+        sorted(&names, &["snapshot-before@cellar", "etcd-dismissal@cellar"]);
+        let quiet = order(&Rollout::default(), house());
+        assert!(!quiet.iter().any(|n| n.starts_with(SNAPSHOT)), "{quiet:?}");
     }
 
     #[test]

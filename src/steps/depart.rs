@@ -4,7 +4,7 @@ use super::etcd::{ctl_at, peer_url};
 use super::{Lane, Ready, Step, StepId};
 use crate::cluster::Node;
 use crate::facts::Member;
-use crate::want::{Guard, Want};
+use crate::want::{Guard, Impact, Want};
 
 /// Name of the step that takes a member out of etcd.
 pub const DISMISSAL: &str = "etcd-dismissal";
@@ -39,7 +39,8 @@ pub fn dismissal(by: &Node, member: &Member) -> Step {
          if [ \"${{up%%.*}}\" -ge \"$end\" ]; then echo \"etcd keeps it: $(printf '%s\\n' \"$said\" | tail -n 1)\" >&2; exit 1; fi\nsleep 0.5\ndone\n\
          echo \"$said\"\n"
     );
-    let guard = Guard::new(format!("etcd:without:{id}"), format!("{called} is no member of etcd"), ok, run);
+    let title = format!("{called} is no member of etcd");
+    let guard = Guard { impact: Impact::Irreversible, ..Guard::new(format!("etcd:without:{id}"), title, ok, run) };
     let ready = Ready { deadline: 60, ..Ready::node("etcd has a leader without it", format!("{own} endpoint health 2>&1\n")) };
     Step {
         id: StepId::node(&by.name, DISMISSAL),

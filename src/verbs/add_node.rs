@@ -8,9 +8,9 @@ use super::world::World;
 use crate::cli::{AddNode, Global, NodeRole};
 use crate::error::{Failure, Result, exit};
 use crate::inventory::{Edit, NewNode};
-use crate::plan::Plan;
+use crate::plan::{self, Plan, PlannedStep};
 use crate::report::Reporter;
-use crate::steps::{Lane, Mode};
+use crate::steps::{self, Lane, Mode};
 use crate::want::{Impact, Verdict};
 
 /// `homectl add-node`.
@@ -119,7 +119,9 @@ pub(super) async fn settled(old: &World, fleet: &Fleet, name: &str, global: &Glo
 
 /// Refuses a plan that would restart something on another machine than that of `name`.
 pub(super) fn only_about(plan: &Plan, name: &str) -> Result<()> {
-    let others = plan.steps.iter().filter(|s| matches!(&s.id.lane, Lane::Node(node) if node != name));
+    // Its former member leaves etcd, and a snapshot is taken before.
+    let its = |s: &PlannedStep| [steps::DISMISSAL, plan::SNAPSHOT].contains(&s.id.name.as_str());
+    let others = plan.steps.iter().filter(|s| matches!(&s.id.lane, Lane::Node(node) if node != name) && !its(s));
     let felt = |impact: &Impact| match impact {
         Impact::Safe => false,
         // A timer that starts anew disturbs nobody.

@@ -6,12 +6,17 @@ use crate::addons;
 use crate::cluster::{Cluster, Node, nth};
 use crate::error::{Failure, Result, exit};
 use crate::facts::{Facts, Member};
-use crate::kube::Api;
-use crate::plan::{Item, PlannedStep};
+use crate::kube::{self, Api, ApiError, Away};
+use crate::plan::{self, Item, PlannedStep};
+use crate::report::Reporter;
 use crate::steps::{self, Step, StepId};
 use crate::want::{Seats, Seen, Verdict};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How a machine shows that it is on, in the API.
+const HEARD: &str = "its kubelet renews its lease in the API";
 
 /// What becomes of one node, where a verb is about that.
 pub(super) enum Moving {
@@ -28,6 +33,8 @@ pub(super) struct Leaving {
     overlay: Ipv4Addr,
     /// The cluster as it still is, where the machine is there to be emptied and cleaned.
     before: Option<Cluster>,
+    /// Its `[[node]]` is gone already, its number is not: what a run leaves that was cut at its very end.
+    cut: bool,
 }
 
 impl Moving {
@@ -49,6 +56,11 @@ impl Moving {
         Some((before, before.node(&leaving.name)?))
     }
 
+    /// Whether the node's machine is there, and is emptied and cleaned.
+    fn is_emptied(&self) -> bool {
+        matches!(self, Self::Leaves(leaving) if leaving.before.is_some())
+    }
+
     fn drain(&self) -> StepId {
         StepId::cluster(&format!("drain-{}", self.name()))
     }
@@ -61,13 +73,7 @@ impl World {
         let number = self.lock.numbers.get(name).copied();
         let overlay = match (self.cluster.node(name), number) {
             (Some(node), _) => node.overlay,
-            (None, Some(number)) if dead => nth(self.cluster.network.overlay, u32::from(number)),
-            (None, Some(_)) => {
-                return Err(Failure::refused(format!("`{name}` has no [[node]] any more, so its machine cannot be emptied and cleaned"))
-                    .help(format!(
-                        "put its block back and run this again; or, if the machine is gone: homectl remove-node … {name} --dead"
-                    )));
-            }
+            (None, Some(number)) => nth(self.cluster.network.overlay, u32::from(number)),
             (None, None) => {
                 return Err(
                     Failure::new(exit::USAGE, format!("there is no node `{name}`")).help(format!("the nodes are {}", known.join(", ")))
@@ -80,9 +86,10 @@ impl World {
             return Err(Failure::refused(format!("{name} is the last control plane"))
                 .help("add another one first (homectl add-node … --role control-plane); a whole cluster ends with homectl reset"));
         }
-        let before = (!dead).then(|| std::mem::replace(&mut self.cluster, after.clone()));
+        let block = self.cluster.node(name).is_some();
+        let before = (!dead && block).then(|| std::mem::replace(&mut self.cluster, after.clone()));
         self.cluster = after;
-        self.moving = Some(Moving::Leaves(Box::new(Leaving { name: name.to_owned(), overlay, before })));
+        self.moving = Some(Moving::Leaves(Box::new(Leaving { name: name.to_owned(), overlay, before, cut: !dead && !block })));
         Ok(self)
     }
 }
@@ -121,6 +128,9 @@ fn dismissed<'a>(world: &'a World, fleet: &'a Fleet) -> Result<Option<(&'a Node,
         }),
     };
     let Some(member) = member else { return Ok(None) };
+    if !moving.is_emptied() && member.healthy {
+        return Err(alive(moving.name(), &format!("its member of etcd answers at {}", member.client)));
+    }
     steps::without(members, member).map(|_| Some((by, member)))
 }
 
@@ -142,6 +152,14 @@ pub(super) fn on_machines(world: &World, fleet: &Fleet, goes: Vec<Step>, all: &m
     Ok(notes)
 }
 
+/// The machine that is said to be gone is not: it would go on as a node, with keys and an address that another one gets.
+fn alive(name: &str, seen: &str) -> Failure {
+    Failure::refused("its machine is not gone; nothing was changed anywhere")
+        .on(name)
+        .seen(seen)
+        .help("if this is the right node: switch that machine off, and run this again; a node whose machine works leaves by `homectl remove-node` without --dead")
+}
+
 fn gates(moving: &Moving, all: &[Step]) -> Vec<StepId> {
     let dismissal = all.iter().filter(|s| s.id.name == steps::DISMISSAL).map(|s| s.id.clone());
     [moving.drain()].into_iter().chain(dismissal).collect()
@@ -159,9 +177,14 @@ pub(super) struct InApi {
 }
 
 /// The departure of a node as the API has to see it; `all` are the steps on machines.
-pub(super) async fn in_api(world: &World, api: Option<&Api>, all: &[Step]) -> Result<InApi> {
-    let Some(moving @ Moving::Leaves(leaving)) = &world.moving else { return Ok(InApi::default()) };
-    let Leaving { name, before, .. } = &**leaving;
+pub(super) async fn in_api(world: &World, fleet: &Fleet, all: &[Step], out: &Reporter) -> Result<InApi> {
+    let api = fleet.api.get();
+    let (moving, leaving) = match &world.moving {
+        Some(moving @ Moving::Leaves(leaving)) => (moving, &**leaving),
+        Some(Moving::Replaced(name)) => return replaced(fleet, name, out).await.map(|()| InApi::default()),
+        None => return Ok(InApi::default()),
+    };
+    let name = &leaving.name;
     let silent = |seen: String| {
         Failure::refused(format!("the API does not answer, so {name} cannot leave it"))
             .seen(seen)
@@ -170,25 +193,54 @@ pub(super) async fn in_api(world: &World, api: Option<&Api>, all: &[Step]) -> Re
     let api = api.ok_or_else(|| silent("it was not asked".into()))?;
     let object = addons::farewell(name);
     let seen = addons::look(api, &[&object]).await.map_err(|e| silent(e.to_string()))?;
-    let mut out = InApi::default();
     let there = matches!(seen.first(), Some(Seen::Object(Some(_)) | Seen::Applied { .. }));
-    if there && before.is_some() {
-        let losses = api.leaving(&[name]).await.map_err(|e| silent(e.to_string()))?;
-        out.notes = losses.into_values().flat_map(|l| l.losses).collect();
-        let why = format!("kept away from {name}, and moved from it as their budgets allow");
-        out.first = Some(PlannedStep {
-            id: moving.drain(),
-            title: format!("pods leave {name}"),
-            after: Vec::new(),
-            items: vec![Item {
-                addr: format!("pods:{name}"),
-                verdict: Verdict::Change(Seats::Drain { node: name.clone() }.change(why)),
-                seen: String::new(),
-            }],
-            ready: None,
-            rolling: None,
-        });
+    if leaving.cut && (there || all.iter().any(|s| s.id.name == steps::DISMISSAL)) {
+        return Err(Failure::refused(format!("`{name}` has no [[node]] any more, so its machine cannot be emptied and cleaned"))
+            .help(format!("put its block back and run this again; or, if the machine is gone: homectl remove-node … {name} --dead")));
+    }
+    if there && !moving.is_emptied() && is_heard_of(api, name, out).await.map_err(|e| silent(e.to_string()))? {
+        return Err(alive(name, HEARD));
+    }
+    let mut out = InApi::default();
+    if there && moving.is_emptied() {
+        let leaving = api.leaving(&[name], Away::ForGood).await.map_err(|e| silent(e.to_string()))?.remove(name).unwrap_or_default();
+        out.first = Some(emptying(moving, &leaving));
+        out.notes = leaving.losses;
     }
     out.last = Some((addons::farewell_step(name, &gates(moving, all)), seen));
     Ok(out)
+}
+
+/// Its pods leave, as a step of the API; blocked where one would be gone for good.
+fn emptying(moving: &Moving, leaving: &kube::Leaving) -> PlannedStep {
+    let name = moving.name();
+    let why = format!("kept away from {name}, and moved from it as their budgets allow");
+    let change = Seats::Drain { node: name.to_owned() }.change(why);
+    let verdict = plan::lost(leaving).unwrap_or(Verdict::Change(change));
+    PlannedStep {
+        id: moving.drain(),
+        title: format!("pods leave {name}"),
+        after: Vec::new(),
+        items: vec![Item { addr: format!("pods:{name}"), verdict, seen: String::new() }],
+        ready: None,
+        rolling: None,
+    }
+}
+
+/// Where the new machine is still empty, nobody may be heard of under its name. An API that does not answer (its only control
+/// plane is what is replaced) tells nothing.
+async fn replaced(fleet: &Fleet, name: &str, out: &Reporter) -> Result<()> {
+    let empty = fleet.facts.get(name).is_some_and(|f| f.cluster.is_none());
+    let Some(api) = fleet.api.get().filter(|_| empty) else { return Ok(()) };
+    if is_heard_of(api, name, out).await.unwrap_or(false) { Err(alive(name, HEARD)) } else { Ok(()) }
+}
+
+async fn is_heard_of(api: &Api, name: &str, out: &Reporter) -> Result<bool, ApiError> {
+    let told = AtomicBool::new(false);
+    let wait = || {
+        if !told.swap(true, Ordering::Relaxed) {
+            out.talk(&format!("{name} still counts as Ready; watching for half a minute whether its kubelet is heard of …"));
+        }
+    };
+    api.is_heard_of(name, &wait).await
 }

@@ -96,7 +96,7 @@ pub(super) async fn make(world: &World, fleet: &Fleet, mode: Mode, global: &Glob
         for step in &api_steps {
             observed.insert(step.id.clone(), step.wants.iter().map(|w| of_object(w, &survey)).collect());
         }
-        let leaves = moving::in_api(world, fleet.api.get(), &all).await?;
+        let leaves = moving::in_api(world, fleet, &all, out).await?;
         warnings.extend(leaves.notes);
         leaves.first.into_iter().for_each(|step| draft.insert(step));
         all.extend(api_steps);

@@ -16,8 +16,7 @@ use crate::steps::Mode;
 pub(super) async fn run(args: &RemoveNode, global: &Global, out: &Reporter) -> Result<u8> {
     whole_fleet(global, "remove-node")?;
     let mut world = World::open(&args.inventory, global, out).await?.without(&args.name, args.dead)?;
-    let mut edit = Edit::open(&args.inventory)?;
-    if edit.remove_node(&args.name) {
+    if let Some(edit) = without(args)? {
         edit.inventory()?;
     }
     let mut fleet = fleet::open(&world, global, out).await?;
@@ -29,11 +28,18 @@ pub(super) async fn run(args: &RemoveNode, global: &Global, out: &Reporter) -> R
     let consent = Consent { question: format!("{} {question}.", args.name), word: args.name.clone(), to_this_only: false };
     let code = carry_out(&mut world, &mut fleet, plan, &consent, &|_| Ok(()), global, out).await?.code;
     if code == exit::OK || code == exit::OFFLINE {
-        edit.save()?;
+        // As it is now: somebody may have written into it since.
+        without(args)?.map(|edit| edit.save()).transpose()?;
         world.forget(&args.name)?;
         out.talk(&format!("{} is out of {} and its lock (commit both).", args.name, args.inventory.display()));
     }
     Ok(code)
+}
+
+/// The inventory without the node's block, where it still has one.
+fn without(args: &RemoveNode) -> Result<Option<Edit>> {
+    let mut edit = Edit::open(&args.inventory)?;
+    Ok(edit.remove_node(&args.name).then_some(edit))
 }
 
 /// The machine that is to be cleaned is there, and is the node's.

@@ -7,11 +7,14 @@ use super::planning;
 use super::world::World;
 use crate::backup::{Place, sha256_of};
 use crate::cli::{Global, Restore as Args};
-use crate::cluster::{Cluster, Node};
+use crate::cluster::{Cluster, Lock, Node};
 use crate::error::{Failure, Result, exit};
 use crate::report::Reporter;
 use crate::steps::{self, Mode, Restore, Source};
-use std::path::PathBuf;
+use memchr::memmem;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 /// A restore that this run is for.
@@ -37,6 +40,16 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<
     let mut world = World::open(&args.target.inventory, global, out).await?;
     if let Some(opened) = &origin.backup {
         fits(&world, opened)?;
+    }
+    if let Some(snapshot) = args.snapshot.as_ref().filter(|_| args.from_node.is_none()) {
+        let unreadable = |e: std::io::Error| Failure::failed(format!("{} cannot be read: {e}", snapshot.display()));
+        if !knows(snapshot, &world.opened()?.cluster_ca.cert).map_err(unreadable)? {
+            out.talk(&format!(
+                "{} does not hold the certificate of this cluster's authority: it is another cluster's, or older than that authority. \
+                 Its Secrets may not be readable.",
+                snapshot.display()
+            ));
+        }
     }
     let global = &match &args.from_node {
         Some(node) => Global { limit: vec![node.clone()], ..global.clone() },
@@ -141,7 +154,48 @@ fn fits(world: &World, opened: &Opened) -> Result<()> {
         .seen(world.secrets_path().display().to_string())
         .help("move the secrets file away: the one in the backup takes its place"));
     }
-    Ok(())
+    numbered_alike(&world.lock.numbers, &opened.lock.numbers).map_err(|f| {
+        f.help(format!(
+            "move {} away (the one in the backup takes its place), or name the inventory whose lock was there when the backup was made",
+            Lock::path(&world.inventory.path).display()
+        ))
+    })
+}
+
+/// A node's number is its overlay address and its pods' range, which the restored objects say, too.
+fn numbered_alike(ours: &BTreeMap<String, u16>, theirs: &BTreeMap<String, u16>) -> Result<()> {
+    let differ = ours.iter().filter_map(|(name, number)| Some((name, number, theirs.get(name).filter(|n| *n != number)?)));
+    let differ: Vec<String> = differ.map(|(name, ours, theirs)| format!("{name} is {ours} in the lock, {theirs} in the backup")).collect();
+    if differ.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::refused(
+        "the lock numbers nodes otherwise than the backup: they would have other addresses than the restored cluster knows",
+    )
+    .seen(differ.join("\n")))
+}
+
+/// Whether a snapshot knows the cluster's authority: every namespace has it in a `ConfigMap`, which etcd holds in clear.
+fn knows(snapshot: &Path, ca: &str) -> std::io::Result<bool> {
+    // The last whole line of it, which is of its signature.
+    let wanted = ca.lines().rev().filter(|line| !line.starts_with("-----")).nth(1).unwrap_or_default().as_bytes();
+    let finder = memmem::Finder::new(wanted);
+    let mut file = std::fs::File::open(snapshot)?;
+    let (mut window, mut kept) = (vec![0; 1 << 20], 0);
+    loop {
+        let read = file.read(&mut window[kept..])?;
+        if read == 0 {
+            return Ok(false);
+        }
+        let end = kept + read;
+        if finder.find(&window[..end]).is_some() {
+            return Ok(true);
+        }
+        // It may lie across two reads.
+        let from = end.saturating_sub(wanted.len());
+        window.copy_within(from..end, 0);
+        kept = end - from;
+    }
 }
 
 /// The control planes that are to be members: all of the inventory, or the one that is left; each must answer.
@@ -179,4 +233,31 @@ async fn record(world: &mut World, fleet: &mut Fleet, id: &str) -> Result<()> {
 /// Whether the machines may be restored onto.
 pub(super) fn check(world: &World, fleet: &Fleet, restoring: &Restoring) -> Result<()> {
     steps::check_restore(&world.cluster, &fleet.facts, &restoring.restore, &restoring.known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_keep_their_numbers() {
+        let of = |all: &[(&str, u16)]| all.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect::<BTreeMap<_, _>>();
+        let backup = of(&[("attic", 1), ("barn", 2), ("cellar", 3)]);
+        assert!(numbered_alike(&of(&[("attic", 1), ("shed", 4)]), &backup).is_ok(), "nodes come and go");
+        let said = numbered_alike(&of(&[("attic", 1), ("barn", 3), ("cellar", 2)]), &backup).unwrap_err().to_string();
+        assert!(said.contains("numbers nodes otherwise"), "{said}");
+    }
+
+    #[test]
+    fn a_snapshot_is_known_by_the_authority_in_it() {
+        let ca = "-----BEGIN CERTIFICATE-----\nMIIBdzCCAR2gAwIBAgIBADAKBggqhkjOPQQDAjAj\nMSEw\n-----END CERTIFICATE-----\n";
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // Across the border of two reads, too.
+        for at in [0, 5, (1 << 20) - 7, (1 << 20) + 1] {
+            let text = [vec![b'x'; at], ca.replace('\n', "\n  ").into_bytes(), vec![b'y'; 99]].concat();
+            std::fs::write(file.path(), text).unwrap();
+            assert!(knows(file.path(), ca).unwrap(), "{at}");
+            assert!(!knows(file.path(), &ca.replace("MIIB", "MIIC")).unwrap(), "{at}");
+        }
+    }
 }

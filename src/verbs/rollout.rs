@@ -7,7 +7,7 @@ use crate::cli::Global;
 use crate::cluster::{Component, Node, kubelet_step, kubernetes_step};
 use crate::error::{Failure, Result};
 use crate::facts::Facts;
-use crate::kube::{Api, is_cordoned_by_us};
+use crate::kube::{Api, Away, is_cordoned_by_us};
 use crate::plan::{Move, Rollout};
 use crate::want::Seen;
 use semver::Version;
@@ -87,7 +87,7 @@ pub(super) async fn ask(rollout: &mut Rollout, survey: &Survey, api: &Api) -> Re
         return Ok(());
     }
     let failed = |e: crate::kube::ApiError| Failure::failed("the API could not be asked which pods would have to move").seen(e.to_string());
-    rollout.leaving = api.leaving(&nodes).await.map_err(failed)?;
+    rollout.leaving = api.leaving(&nodes, Away::ForAWhile).await.map_err(failed)?;
     Ok(())
 }
 

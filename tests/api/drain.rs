@@ -2,7 +2,7 @@
 
 use crate::fixture::secrets;
 use crate::server::{Server, client};
-use homectl::kube::Api;
+use homectl::kube::{Api, Away};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ async fn a_node_is_emptied_as_budgets_allow_and_given_back_by_whom_it_was_taken(
     let runs = "{\"status\":{\"phase\":\"Running\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}";
     server.kubectl(&["patch", "pod", "kept", "--subresource=status", "--type=merge", "-p", runs], "");
 
-    let leaving = api.leaving(&["attic"]).await.unwrap().remove("attic").unwrap();
+    let leaving = api.leaving(&["attic"], Away::ForAWhile).await.unwrap().remove("attic").unwrap();
     assert_eq!((leaving.pods, leaving.bare), (2, vec!["default/light".to_owned()]));
     assert!(leaving.losses.iter().any(|l| l.starts_with("default/kept: the PodDisruptionBudget keep")), "{:?}", leaving.losses);
 
@@ -99,6 +99,31 @@ async fn a_node_is_emptied_as_budgets_allow_and_given_back_by_whom_it_was_taken(
 
 async fn give_back(api: &Api, version: &str) {
     api.uncordon("attic", Some(version), &|_| ()).await.unwrap();
+}
+
+/// What renews its lease is alive, whatever its clock says; what the controllers gave up is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_heard_of_by_its_lease() {
+    let secrets = secrets();
+    let Some(server) = Server::alone(&secrets) else { return };
+    let api = client(&[server.port], &secrets);
+    server.ready(&api).await;
+    let heard = || api.is_heard_of("attic", &|| ());
+    assert!(!heard().await.unwrap(), "there is no such node");
+    let lease = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: kube-node-lease}\n---\napiVersion: coordination.k8s.io/v1\n\
+        kind: Lease\nmetadata: {name: attic, namespace: kube-node-lease}\nspec: {renewTime: \"2020-01-01T00:00:00.000000Z\"}\n";
+    server.kubectl(&["apply", "-f", "-"], &[NODE, lease].concat());
+    ready(&server);
+    let renewed = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let patch = "{\"spec\":{\"renewTime\":\"2020-01-01T00:00:10.000000Z\"}}";
+        server.kubectl(&["patch", "lease", "attic", "-n", "kube-node-lease", "--type=merge", "-p", patch], "");
+    };
+    let (alive, ()) = tokio::join!(heard(), renewed);
+    assert!(alive.unwrap());
+    let given_up = "{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"Unknown\"}]}}";
+    server.kubectl(&["patch", "node", "attic", "--subresource=status", "--type=merge", "-p", given_up], "");
+    assert!(!heard().await.unwrap());
 }
 
 fn ready(server: &Server) {

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const DEADLINE: Duration = Duration::from_mins(15);
 
@@ -104,9 +104,17 @@ impl Homectl {
     }
 
     /// The same, sent these signals, each so long after the one before; the first after its journal says that work began.
-    pub(crate) fn run_until(&self, verb: &str, flags: &[&str], stdin: &[u8], signals: Vec<(Duration, &'static str)>) -> Result<Ran> {
+    /// Also how long after the last of them it ended.
+    pub(crate) fn run_until(
+        &self,
+        verb: &str,
+        flags: &[&str],
+        stdin: &[u8],
+        signals: Vec<(Duration, &'static str)>,
+    ) -> Result<(Ran, Duration)> {
         let journals = self.dir.join("home/.local/state/homectl/runs");
         let before = begun(&journals);
+        let (tell, last) = std::sync::mpsc::channel();
         let ran = run_and(&mut self.command(verb, &self.inventory(), flags), stdin, DEADLINE, move |id| {
             let alive = || std::path::Path::new(&format!("/proc/{id}/stat")).exists();
             while alive() && begun(&journals) <= before {
@@ -115,10 +123,12 @@ impl Homectl {
             for (after, signal) in signals {
                 std::thread::sleep(after);
                 Command::new("kill").args(["-s", signal, &id.to_string()]).stderr(std::process::Stdio::null()).status().ok();
+                tell.send(Instant::now()).ok();
             }
         })?;
+        let since = last.try_iter().last().map(|at| at.elapsed());
         self.keep(verb, &ran)?;
-        Ok(ran)
+        Ok((ran, since.ok_or("no signal was sent")?))
     }
 
     /// A verb; each line of its stdout is heard as it comes, with its process id.

@@ -8,6 +8,7 @@ use crate::lab::{self, Lab, read, write};
 use crate::scene::{Scene, ensure, eventually};
 use crate::shell::Ran;
 use serde_json::Value;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 /// Every machine there is, with the last number of its address.
@@ -79,16 +80,53 @@ impl Story<'_> {
 
     fn handed_over(&self) -> Result {
         self.first()?;
+        self.guarded()?;
+        let before = RefCell::new(String::new());
         self.scene.step("handed over: a control plane joins, the first one leaves", || {
             let ran = self.add("garage", 13, &["--role", "control-plane"])?.with(0)?;
             self.scene.figure("garage joined as a control plane, seconds", ran.took);
+            before.replace(read(&self.homectl.dir.join("inventory.lock"))?);
+            self.nothing_is_lost()?;
             let ran = self.homectl.run("remove-node", &["attic", "--yes"])?.with(0)?;
             self.scene.figure("attic removed, seconds", ran.took);
             self.kernel()?;
             self.kubeconfig()?;
             self.well(&self.cluster(&["garage"], &[]))
         })?;
+        self.scene.check("handed over: a run that was cut between its last two writes is gone on with", || {
+            let lock = self.homectl.dir.join("inventory.lock");
+            let (without, with) = (read(&lock)?, before.into_inner());
+            write(&lock, &with)?;
+            self.homectl.run("remove-node", &["attic", "--yes"])?.with(0)?;
+            ensure(with.contains("attic") && read(&lock)? == without, || format!("the lock is\n{}", read(&lock).unwrap_or_default()))
+        });
         self.back()
+    }
+
+    /// Who is said to be gone and is not stays.
+    fn guarded(&self) -> Result {
+        self.add("shed", 14, &[])?.with(0)?;
+        self.scene.check("guarded: a machine that works is not replaced, nor is it dead", || {
+            let (address, pin) = (self.lab.address(13), self.lab.pin("garage")?);
+            let replaced = self.homectl.run("replace-node", &["attic", "--address", &address, "--host-key", &pin, "--yes"])?.with(4)?;
+            ensure(replaced.err.contains("its member of etcd answers"), || replaced.seen())?;
+            let worker = self.homectl.run("replace-node", &["shed", "--address", &address, "--host-key", &pin, "--yes"])?.with(4)?;
+            ensure(worker.err.contains("its kubelet renews its lease"), || worker.seen())?;
+            let dead = self.homectl.run("remove-node", &["shed", "--dead", "--yes"])?.with(4)?;
+            ensure(dead.err.contains("its kubelet renews its lease"), || dead.seen())?;
+            self.homectl.run("plan", &["--exit-code"])?.with(0).map(drop)
+        });
+        self.homectl.run("remove-node", &["shed", "--yes"])?.with(0).map(drop)
+    }
+
+    /// A pod that nobody would make anew keeps its node.
+    fn nothing_is_lost(&self) -> Result {
+        let image = self.kubectl.ok(&["get", "pods", "-n", "default", "-o", "jsonpath={.items[0].spec.containers[0].image}"])?;
+        let spec = "{\"spec\":{\"nodeName\":\"attic\"}}";
+        self.kubectl.ok(&["run", "bare", "--namespace=default", &format!("--image={image}"), &format!("--overrides={spec}")])?;
+        let ran = self.homectl.run("remove-node", &["attic", "--yes"])?.with(1)?;
+        ensure([&ran.out, &ran.err].iter().any(|said| said.contains("default/bare would be gone for good")), || ran.seen())?;
+        self.kubectl.ok(&["delete", "pod", "bare", "--namespace=default", "--now"]).map(drop)
     }
 
     fn first(&self) -> Result {
