@@ -1,10 +1,9 @@
 //! What is lost comes back: objects, machines, the operator's own files.
 
 use crate::Result;
-use crate::checks::{Cluster, Node, machines};
+use crate::checks::{Cluster, machines};
 use crate::homectl::Homectl;
-use crate::kubectl::Kubectl;
-use crate::lab::{self, Lab, read, write};
+use crate::lab::{Lab, read, write};
 use crate::scene::{Scene, ensure, eventually};
 use std::path::PathBuf;
 
@@ -13,20 +12,7 @@ const CANARIES: &str = include_str!("../manifests/canaries.yaml");
 const LEAP: u64 = 1_000_000_000;
 
 pub(crate) fn run(scene: &Scene) -> Result {
-    let lab = Lab::up("one", "trixie")?;
-    let homectl = Homectl::new("backup")?;
-    let cluster = Cluster {
-        lab: &lab,
-        kubectl: Kubectl::new(lab::kubectl()?, &homectl.dir.join("kubeconfig")),
-        nodes: vec![Node { name: "attic", host: 11, control_plane: true }],
-        spare: None,
-    };
-    let story = Story { scene, homectl: &homectl, cluster: &cluster };
-    let told = story.tell();
-    if told.is_err() {
-        super::post_mortem(&cluster);
-    }
-    told
+    super::in_lab(scene, &super::ONE, "trixie", |homectl, cluster| Story { scene, homectl, cluster }.tell())
 }
 
 struct Story<'a> {

@@ -9,10 +9,9 @@ mod knife;
 mod picture;
 
 use crate::Result;
-use crate::checks::{Cluster, Node, machines};
+use crate::checks::{Cluster, machines};
 use crate::homectl::Homectl;
-use crate::kubectl::Kubectl;
-use crate::lab::{self, Lab, write};
+use crate::lab::{Lab, write};
 use crate::scene::{Scene, at_once, ensure, eventually};
 use knife::{Dice, Knife};
 use picture::Picture;
@@ -30,21 +29,7 @@ const END: usize = 600;
 pub(crate) fn run(scene: &Scene) -> Result {
     let dice = Dice::of_environment();
     scene.say(&format!("HOMECTL_E2E_SEED={} repeats this", dice.seed()));
-    let lab = Lab::up("three", "trixie")?;
-    let homectl = Homectl::new("cuts")?;
-    let node = |name, host| Node { name, host, control_plane: host == 11 };
-    let cluster = Cluster {
-        lab: &lab,
-        kubectl: Kubectl::new(lab::kubectl()?, &homectl.dir.join("kubeconfig")),
-        nodes: vec![node("attic", 11), node("cellar", 12), node("garage", 13)],
-        spare: None,
-    };
-    let desk = Desk { scene, homectl: &homectl, cluster: &cluster, dice: RefCell::new(dice) };
-    let told = desk.tell();
-    if told.is_err() {
-        super::post_mortem(&cluster);
-    }
-    told
+    super::in_lab(scene, &super::THREE, "trixie", |homectl, cluster| Desk { scene, homectl, cluster, dice: RefCell::new(dice) }.tell())
 }
 
 struct Desk<'a> {

@@ -10,10 +10,9 @@ mod files;
 mod services;
 
 use crate::Result;
-use crate::checks::{Cluster, Node, machines};
+use crate::checks::{Cluster, machines};
 use crate::homectl::Homectl;
-use crate::kubectl::Kubectl;
-use crate::lab::{self, Lab, write};
+use crate::lab::write;
 use crate::lanes::lane;
 use crate::scene::{Scene, at_once, ensure, eventually};
 use crate::tree::Trees;
@@ -45,21 +44,7 @@ const fn row(what: &'static str, by_hand: &'static [By], due: &'static [&'static
 }
 
 pub(crate) fn run(scene: &Scene) -> Result {
-    let lab = Lab::up("three", "trixie")?;
-    let homectl = Homectl::new("drift")?;
-    let node = |name, host| Node { name, host, control_plane: host == 11 };
-    let cluster = Cluster {
-        lab: &lab,
-        kubectl: Kubectl::new(lab::kubectl()?, &homectl.dir.join("kubeconfig")),
-        nodes: vec![node("attic", 11), node("cellar", 12), node("garage", 13)],
-        spare: None,
-    };
-    let desk = Desk { scene, homectl: &homectl, cluster: &cluster };
-    let told = desk.tell();
-    if told.is_err() {
-        super::post_mortem(&cluster);
-    }
-    told
+    super::in_lab(scene, &super::THREE, "trixie", |homectl, cluster| Desk { scene, homectl, cluster }.tell())
 }
 
 pub(crate) struct Desk<'a> {

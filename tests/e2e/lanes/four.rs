@@ -1,10 +1,10 @@
 //! Any one of three control planes may die.
 
 use crate::Result;
-use crate::checks::{Cluster, Node, machines, network, security, state, upkeep};
+use crate::checks::{Cluster, machines, network, security, state, upkeep};
 use crate::homectl::Homectl;
 use crate::kubectl::Kubectl;
-use crate::lab::{self, Lab, write};
+use crate::lab::{self, write};
 use crate::scene::{Scene, ensure, eventually};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,20 +16,7 @@ const WORKER: &str = "shed";
 const LIMIT: Duration = Duration::from_secs(15);
 
 pub(crate) fn run(scene: &Scene) -> Result {
-    let lab = Lab::up("four", "trixie")?;
-    let homectl = Homectl::new("four")?;
-    let node = |(name, host): (&'static str, u8)| Node { name, host, control_plane: name != WORKER };
-    let cluster = Cluster {
-        lab: &lab,
-        kubectl: Kubectl::new(lab::kubectl()?, &homectl.dir.join("kubeconfig")),
-        nodes: CONTROL_PLANES.into_iter().chain([WORKER]).zip(11..).map(node).collect(),
-        spare: None,
-    };
-    let told = tell(scene, &homectl, &cluster);
-    if told.is_err() {
-        super::post_mortem(&cluster);
-    }
-    told
+    super::in_lab(scene, &super::FOUR, "trixie", |homectl, cluster| tell(scene, homectl, cluster))
 }
 
 fn tell(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {

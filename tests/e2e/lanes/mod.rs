@@ -13,7 +13,10 @@ mod three;
 mod upgrade;
 
 use crate::Result;
-use crate::checks::Cluster;
+use crate::checks::{Cluster, Node};
+use crate::homectl::Homectl;
+use crate::kubectl::Kubectl;
+use crate::lab::{self, Lab};
 use crate::scene::{Scene, say};
 use crate::shell::tail;
 use std::time::Duration;
@@ -53,6 +56,38 @@ pub(crate) const ALL: &[Lane] = &[
     },
     Lane { name: "bookworm", about: "one machine with the Debian before", run: one::bookworm },
 ];
+
+/// A lab, as its topology's file says, and what is to become of its machines.
+struct Topology {
+    name: &'static str,
+    /// In the order of their LAN addresses, the control planes first.
+    nodes: &'static [&'static str],
+    planes: usize,
+    /// A machine of the LAN that is no node, where there is one.
+    spare: Option<&'static str>,
+}
+
+const ONE: Topology = Topology { name: "one", nodes: &["attic"], planes: 1, spare: None };
+const THREE: Topology = Topology { name: "three", nodes: &["attic", "cellar", "garage"], planes: 1, spare: Some("spare") };
+const FOUR: Topology = Topology { name: "four", nodes: &["attic", "cellar", "garage", "shed"], planes: 3, spare: None };
+
+/// Tells a story on the machines of `topology`, made anew with Debian's `suite`. Where it fails, what they have to say follows.
+fn in_lab(scene: &Scene, topology: &Topology, suite: &'static str, tell: impl FnOnce(&Homectl, &Cluster) -> Result) -> Result {
+    let lab = Lab::up(topology.name, suite)?;
+    let homectl = Homectl::new(scene.lane)?;
+    let node = |(i, (name, host)): (usize, (&&'static str, u8))| Node { name, host, control_plane: i < topology.planes };
+    let cluster = Cluster {
+        lab: &lab,
+        kubectl: Kubectl::new(lab::kubectl()?, &homectl.dir.join("kubeconfig")),
+        nodes: topology.nodes.iter().zip(11..).enumerate().map(node).collect(),
+        spare: topology.spare,
+    };
+    let told = tell(&homectl, &cluster);
+    if told.is_err() {
+        post_mortem(&cluster);
+    }
+    told
+}
 
 /// The lane of a step, as JSON has it: the machine's name, or `cluster`.
 fn lane(id: &serde_json::Value) -> &str {

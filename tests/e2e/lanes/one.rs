@@ -2,10 +2,9 @@
 //! as root; stopped in the middle, at first.
 
 use crate::Result;
-use crate::checks::{Cluster, Node, budget, machines, network, state, upkeep};
+use crate::checks::{Cluster, budget, machines, network, state, upkeep};
 use crate::homectl::Homectl;
-use crate::kubectl::Kubectl;
-use crate::lab::{self, Lab, write};
+use crate::lab::write;
 use crate::scene::{Scene, ensure};
 use crate::shell::Ran;
 use crate::tree::Trees;
@@ -21,20 +20,7 @@ pub(crate) fn bookworm(scene: &Scene) -> Result {
 }
 
 fn run(scene: &Scene, suite: &'static str, user: &'static str) -> Result {
-    let lab = Lab::up("one", suite)?;
-    let homectl = Homectl::new(scene.lane)?;
-    let cluster = Cluster {
-        lab: &lab,
-        kubectl: Kubectl::new(lab::kubectl()?, &homectl.dir.join("kubeconfig")),
-        nodes: vec![Node { name: "attic", host: 11, control_plane: true }],
-        spare: None,
-    };
-    let story = Story { scene, homectl: &homectl, cluster: &cluster, user };
-    let told = story.tell();
-    if told.is_err() {
-        super::post_mortem(&cluster);
-    }
-    told
+    super::in_lab(scene, &super::ONE, suite, |homectl, cluster| Story { scene, homectl, cluster, user }.tell())
 }
 
 struct Story<'a> {

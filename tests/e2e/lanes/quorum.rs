@@ -1,10 +1,9 @@
 //! Two of three control planes are lost for good: what refuses, what it says, and how the one that is left becomes three again.
 
 use crate::Result;
-use crate::checks::{Cluster, Node, machines};
+use crate::checks::{Cluster, machines};
 use crate::homectl::Homectl;
-use crate::kubectl::Kubectl;
-use crate::lab::{self, Lab, write};
+use crate::lab::write;
 use crate::scene::{Scene, ensure, eventually};
 
 const SURVIVOR: &str = "attic";
@@ -13,20 +12,7 @@ const LOST: [&str; 2] = ["cellar", "garage"];
 const CANARY: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: song, namespace: default}\ndata: {song: tweet}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: nest, namespace: default}\nstringData: {where: the-old-oak}\n";
 
 pub(crate) fn run(scene: &Scene) -> Result {
-    let lab = Lab::up("four", "trixie")?;
-    let homectl = Homectl::new("quorum")?;
-    let names = [SURVIVOR, LOST[0], LOST[1], "shed"];
-    let cluster = Cluster {
-        lab: &lab,
-        kubectl: Kubectl::new(lab::kubectl()?, &homectl.dir.join("kubeconfig")),
-        nodes: names.into_iter().zip(11..).map(|(name, host)| Node { name, host, control_plane: name != "shed" }).collect(),
-        spare: None,
-    };
-    let told = tell(scene, &homectl, &cluster);
-    if told.is_err() {
-        super::post_mortem(&cluster);
-    }
-    told
+    super::in_lab(scene, &super::FOUR, "trixie", |homectl, cluster| tell(scene, homectl, cluster))
 }
 
 fn tell(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {

@@ -1,10 +1,9 @@
 //! A cluster of three machines: used, left alone, cut off from power, changed, reset, made again.
 
 use crate::Result;
-use crate::checks::{Cluster, Node, budget, machines, network, security, state, workloads};
+use crate::checks::{Cluster, budget, machines, network, security, state, workloads};
 use crate::homectl::Homectl;
-use crate::kubectl::Kubectl;
-use crate::lab::{self, Lab, write};
+use crate::lab::{self, write};
 use crate::scene::{Scene, ensure, eventually};
 use crate::tree::Trees;
 use serde_json::Value;
@@ -14,24 +13,7 @@ const NODES: [&str; 3] = ["attic", "cellar", "garage"];
 const SPARE: &str = "spare";
 
 pub(crate) fn run(scene: &Scene) -> Result {
-    let lab = Lab::up("three", "trixie")?;
-    let homectl = Homectl::new("three")?;
-    let cluster = Cluster {
-        lab: &lab,
-        kubectl: Kubectl::new(lab::kubectl()?, &homectl.dir.join("kubeconfig")),
-        nodes: vec![
-            Node { name: "attic", host: 11, control_plane: true },
-            Node { name: "cellar", host: 12, control_plane: false },
-            Node { name: "garage", host: 13, control_plane: false },
-        ],
-        spare: Some(SPARE),
-    };
-    let story = Story { scene, homectl: &homectl, cluster: &cluster };
-    let told = story.tell();
-    if told.is_err() {
-        super::post_mortem(&cluster);
-    }
-    told
+    super::in_lab(scene, &super::THREE, "trixie", |homectl, cluster| Story { scene, homectl, cluster }.tell())
 }
 
 struct Story<'a> {

@@ -1,9 +1,8 @@
 //! From one minor version of Kubernetes to the next: three control planes and a worker, asked all the time.
 
 use crate::Result;
-use crate::checks::{Cluster, Node, machines};
+use crate::checks::{Cluster, machines};
 use crate::homectl::Homectl;
-use crate::kubectl::Kubectl;
 use crate::lab::{self, Lab, read, write};
 use crate::scene::{Scene, ensure, eventually};
 use serde_json::Value;
@@ -17,20 +16,7 @@ const ASKER: &str = "shed";
 
 pub(crate) fn run(scene: &Scene) -> Result {
     Lab::artifacts(&["v1.35.4"])?;
-    let lab = Lab::up("four", "trixie")?;
-    let homectl = Homectl::new("upgrade")?;
-    let cluster = Cluster {
-        lab: &lab,
-        kubectl: Kubectl::new(lab::kubectl()?, &homectl.dir.join("kubeconfig")),
-        nodes: NODES.into_iter().zip(11..).map(|(name, host)| Node { name, host, control_plane: name != ASKER }).collect(),
-        spare: None,
-    };
-    let story = Story { scene, homectl: &homectl, cluster: &cluster };
-    let told = story.tell();
-    if told.is_err() {
-        super::post_mortem(&cluster);
-    }
-    told
+    super::in_lab(scene, &super::FOUR, "trixie", |homectl, cluster| Story { scene, homectl, cluster }.tell())
 }
 
 struct Story<'a> {
