@@ -39,15 +39,17 @@ impl Lock {
     /// The release that every machine ran last: this one, or the one before while versions move.
     #[must_use]
     pub fn settled(&self) -> Release {
-        let this = || Release { kubernetes: self.kubernetes.clone(), programs: self.programs.clone() };
-        self.previous.clone().unwrap_or_else(this)
+        self.previous.clone().unwrap_or_else(|| self.release())
     }
 
     /// This release, and the one before while versions move.
     #[must_use]
     pub fn releases(&self) -> Vec<Release> {
-        let this = Release { kubernetes: self.kubernetes.clone(), programs: self.programs.clone() };
-        std::iter::once(this).chain(self.previous.clone()).collect()
+        std::iter::once(self.release()).chain(self.previous.clone()).collect()
+    }
+
+    fn release(&self) -> Release {
+        Release { kubernetes: self.kubernetes.clone(), programs: self.programs.clone() }
     }
 
     /// Notes that the versions of a cluster that lives are about to move to those of `inventory`; where they move back to

@@ -16,6 +16,13 @@ const SERVERS: [&str; 1] = ["apiserver"];
 const CONTROLLERS: [&str; 2] = ["controller-manager", "scheduler"];
 /// What a node runs pods with: from the first of these on, its steps wait until it is empty.
 const NODE: [&str; 5] = ["runtime", "cni", "kubelet", "kube-proxy", "kube-router"];
+/// Whether a step of this name runs a program of the release on a machine, and whether that is one of a control plane's own services.
+#[must_use]
+pub fn runs_release(step: &str) -> Option<bool> {
+    let own = SERVERS.contains(&step) || CONTROLLERS.contains(&step) || step == "etcd";
+    (own || NODE.contains(&step)).then_some(own)
+}
+
 /// The first step of the API: what everything there rests on.
 const FOUNDATION: &str = "bootstrap";
 

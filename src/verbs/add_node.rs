@@ -39,12 +39,24 @@ pub(super) async fn run(args: &AddNode, global: &Global, out: &Reporter) -> Resu
     if there.is_none() {
         settled(&old, &fleet.without(&args.name), &args.name, global, out).await?;
     }
-    let warnings = newcomers(&world, &fleet).await?;
-    let mut plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
+    arrive(&args.name, format!("{} will become a node.", args.name), (&mut world, &mut fleet), &edit, global, out).await
+}
+
+/// The machine of `name` takes its place, where nothing else is touched by that.
+pub(super) async fn arrive(
+    name: &str,
+    question: String,
+    (world, fleet): (&mut World, &mut Fleet),
+    edit: &Edit,
+    global: &Global,
+    out: &Reporter,
+) -> Result<u8> {
+    let warnings = newcomers(world, fleet).await?;
+    let mut plan = planning::make(world, fleet, Mode::Present, global, out).await?;
     plan.warnings.extend(warnings);
-    only_about(&plan, &args.name)?;
-    let consent = Consent { question: format!("{} will become a node.", args.name), word: "yes".into(), to_this_only: false };
-    carry_out(&mut world, &mut fleet, plan, &consent, &|world| world.keep(&edit, out), global, out).await.map(|done| done.code)
+    only_about(&plan, name)?;
+    let consent = Consent { question, word: "yes".into(), to_this_only: false };
+    carry_out(world, fleet, plan, &consent, &|world| world.keep(edit, out), global, out).await.map(|done| done.code)
 }
 
 fn node(args: &AddNode) -> NewNode {
@@ -72,7 +84,7 @@ pub(super) fn whole_fleet(global: &Global, verb: &str) -> Result<()> {
 }
 
 fn founded(fleet: &Fleet) -> Result<()> {
-    if fleet.facts.values().any(|f| f.etcd_data) {
+    if fleet.is_founded() {
         return Ok(());
     }
     Err(Failure::refused("there is no cluster yet that a node could be added to")
@@ -118,7 +130,7 @@ pub(super) async fn settled(old: &World, fleet: &Fleet, name: &str, global: &Glo
 }
 
 /// Refuses a plan that would restart something on another machine than that of `name`.
-pub(super) fn only_about(plan: &Plan, name: &str) -> Result<()> {
+fn only_about(plan: &Plan, name: &str) -> Result<()> {
     // Its former member leaves etcd, and a snapshot is taken before.
     let its = |s: &PlannedStep| [steps::DISMISSAL, plan::SNAPSHOT].contains(&s.id.name.as_str());
     let others = plan.steps.iter().filter(|s| matches!(&s.id.lane, Lane::Node(node) if node != name) && !its(s));

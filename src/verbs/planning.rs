@@ -15,7 +15,6 @@ use crate::plan::{self, Draft, Observed, Plan, Rollout};
 use crate::report::{Reporter, github};
 use crate::secrets::Secrets;
 use crate::steps::{self, Ctx, Lane, Mode, Step};
-use crate::want::{Seen, Want};
 
 /// Why nothing is known of the API before it is there.
 pub(super) const NO_API: &str = "there is no API yet: an earlier step makes it";
@@ -93,9 +92,7 @@ pub(super) async fn make(world: &World, fleet: &Fleet, mode: Mode, global: &Glob
         if let Some(since) = world.pace.since {
             steps::renewed(&mut api_steps, since);
         }
-        for step in &api_steps {
-            observed.insert(step.id.clone(), step.wants.iter().map(|w| of_object(w, &survey)).collect());
-        }
+        observe(&api_steps, &survey, &mut observed);
         let leaves = moving::in_api(world, fleet, &all, out).await?;
         warnings.extend(leaves.notes);
         leaves.first.into_iter().for_each(|step| draft.insert(step));
@@ -109,17 +106,24 @@ pub(super) async fn make(world: &World, fleet: &Fleet, mode: Mode, global: &Glob
         }
     }
     draft.add(all, &observed);
-    draft.moving(&rollout);
+    warnings.extend(rollout.warnings());
+    finish(draft, &rollout, world, fleet, mode, warnings)
+}
+
+/// The draft in its order, with what the operator should know.
+pub(super) fn finish(mut draft: Draft, rollout: &Rollout, world: &World, fleet: &Fleet, mode: Mode, warnings: Vec<String>) -> Result<Plan> {
+    draft.moving(rollout);
     let mut plan = draft.finish(&world.cluster.name, mode)?;
     plan.offline.clone_from(&fleet.offline);
     plan.warnings = warnings;
-    plan.warnings.extend(rollout.warnings());
     Ok(plan)
 }
 
-/// What the API holds of a want.
-pub(super) fn of_object(want: &Want, survey: &Survey) -> Seen {
-    survey.of(&want.addr()).clone()
+/// What the API holds of the wants of its steps.
+pub(super) fn observe(steps: &[Step], survey: &Survey, observed: &mut Observed) {
+    for step in steps {
+        observed.insert(step.id.clone(), step.wants.iter().map(|w| survey.of(&w.addr()).clone()).collect());
+    }
 }
 
 /// The steps of every node that answered, made from `secrets` (placeholders where the world's are shut); what stands in the

@@ -1,17 +1,14 @@
 //! `replace-node`: another machine, or the same one with an empty disk, under the name, the number and the keys of a node.
 
-use super::add_node::{only_about, settled, whole_fleet};
-use super::apply::{carry_out, newcomers, offline};
-use super::execute::Consent;
+use super::add_node::{arrive, settled, whole_fleet};
+use super::apply::offline;
 use super::fleet::{self, Fleet};
 use super::moving::Moving;
-use super::planning;
 use super::world::World;
 use crate::cli::{Global, ReplaceNode};
 use crate::error::{Failure, Result, exit};
 use crate::inventory::Edit;
 use crate::report::Reporter;
-use crate::steps::Mode;
 
 /// `homectl replace-node`.
 pub(super) async fn run(args: &ReplaceNode, global: &Global, out: &Reporter) -> Result<u8> {
@@ -43,13 +40,8 @@ pub(super) async fn run(args: &ReplaceNode, global: &Global, out: &Reporter) -> 
     if fleet.facts.get(&args.name).is_some_and(|f| f.cluster.is_none()) {
         settled(&old, &fleet.without(&args.name), &args.name, global, out).await?;
     }
-    let warnings = newcomers(&world, &fleet).await?;
-    let mut plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
-    plan.warnings.extend(warnings);
-    only_about(&plan, &args.name)?;
     let question = format!("This machine takes the place of {}.", args.name);
-    let consent = Consent { question, word: "yes".into(), to_this_only: false };
-    carry_out(&mut world, &mut fleet, plan, &consent, &|world| world.keep(&edit, out), global, out).await.map(|done| done.code)
+    arrive(&args.name, question, (&mut world, &mut fleet), &edit, global, out).await
 }
 
 /// The new machine has nothing of a node on it, or not what matters: a control plane without etcd's data has lost its disk.

@@ -2,7 +2,7 @@
 //! API, which asks for a certificate, is not looked at. The plan says so, and nothing of it can run.
 
 use super::fleet::Fleet;
-use super::planning::{NO_API, node_steps, of_object};
+use super::planning::{NO_API, finish, node_steps, observe};
 use super::world::World;
 use super::{look, rollout};
 use crate::addons::{self, Survey};
@@ -30,10 +30,7 @@ pub(super) async fn plan(world: &World, why: &str, fleet: &Fleet, global: &Globa
     warnings.push(not_compared.to_string());
     let mut draft = Draft::only_shown(false);
     draft.add(all, &observed);
-    draft.moving(&rollout);
-    let mut plan = draft.finish(&world.cluster.name, Mode::Present)?;
-    plan.offline.clone_from(&fleet.offline);
-    plan.warnings = warnings;
+    let mut plan = finish(draft, &rollout, world, fleet, Mode::Present, warnings)?;
     plan.not_compared = Some(not_compared);
     Ok(plan)
 }
@@ -48,8 +45,6 @@ fn items(steps: &[Step]) -> Vec<String> {
 fn not_yet(world: &World, placeholders: &Secrets, fleet: &Fleet, observed: &mut Observed) -> Result<Vec<Step>> {
     let survey = Survey::no_api(NO_API);
     let steps = addons::steps(&world.cluster, placeholders, &survey.owned, &|node| fleet.facts.contains_key(node))?;
-    for step in &steps {
-        observed.insert(step.id.clone(), step.wants.iter().map(|want| of_object(want, &survey)).collect());
-    }
+    observe(&steps, &survey, observed);
     Ok(steps)
 }

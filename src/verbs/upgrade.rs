@@ -11,6 +11,7 @@ use crate::cluster::Lock;
 use crate::error::{Failure, Result, exit};
 use crate::exec::{BLOCKED, FailedStep, LOST};
 use crate::inventory::Edit;
+use crate::plan;
 use crate::report::Reporter;
 use crate::steps::Lane;
 use std::collections::BTreeMap;
@@ -59,24 +60,22 @@ async fn put_back(path: &Path, done: &Done, global: &Global, out: &Reporter) {
     out.talk("The others stay as they are. When the cause is mended, the same command goes on with the upgrade.");
 }
 
-/// Steps that run a program of the release: those of a control plane's own services, and a node's.
-const SERVERS: [&str; 4] = ["etcd", "apiserver", "controller-manager", "scheduler"];
-const NODE: [&str; 4] = ["runtime", "kubelet", "kube-proxy", "kube-router"];
-
 /// Nodes on which a program of the new release did not come up, and whether it was one of a control plane's own services. A machine
 /// that was lost, or on which nothing was begun, has not shown that.
 fn stranded(failed: &[FailedStep]) -> BTreeMap<String, bool> {
     let mut nodes = BTreeMap::new();
     for step in failed.iter().filter(|f| f.what != LOST && !f.what.starts_with(BLOCKED)) {
         match &step.lane {
-            Lane::Node(node) if SERVERS.contains(&step.name.as_str()) => drop(nodes.insert(node.clone(), true)),
-            Lane::Node(node) if NODE.contains(&step.name.as_str()) => drop(nodes.entry(node.clone()).or_insert(false)),
+            Lane::Node(node) => {
+                if let Some(own) = plan::runs_release(&step.name) {
+                    *nodes.entry(node.clone()).or_insert(false) |= own;
+                }
+            }
             Lane::Cluster => {
                 if let Some(node) = step.name.strip_prefix("uncordon-") {
                     nodes.entry(node.to_owned()).or_insert(false);
                 }
             }
-            Lane::Node(_) => {}
         }
     }
     nodes

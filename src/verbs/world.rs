@@ -123,12 +123,15 @@ impl World {
             }
             ToLook::Shut(why) => Keys::Shut { why },
         };
-        Ok(Self { inventory, lock, cluster, keys, pace: Pace::default(), moving: None, now, restoring: None })
+        Ok(Self::begin(inventory, lock, cluster, keys, now))
     }
 
     /// What is in hand already, at `now`.
     pub(super) fn with(inventory: Inventory, lock: Lock, cluster: Cluster, prepared: Prepared, now: i64) -> Self {
-        let keys = Keys::Open(Box::new(prepared));
+        Self::begin(inventory, lock, cluster, Keys::Open(Box::new(prepared)), now)
+    }
+
+    fn begin(inventory: Inventory, lock: Lock, cluster: Cluster, keys: Keys, now: i64) -> Self {
         Self { inventory, lock, cluster, keys, pace: Pace::default(), moving: None, now, restoring: None }
     }
 

@@ -81,7 +81,7 @@ impl Seats {
     #[must_use]
     pub fn change(self, why: impl Into<String>) -> Change {
         let impact = if matches!(self, Self::Drain { .. }) { Impact::Disruptive } else { Impact::Safe };
-        Change { act: Act::Run, why: why.into(), lines: Lines::default(), impact, heard: false, mends: false, run: Run::Seats(self) }
+        Change::new(Act::Run, why, Run::Seats(self)).impact(impact).unheard()
     }
 }
 
@@ -189,15 +189,13 @@ impl Change {
     /// A safe change by script.
     #[must_use]
     pub fn script(act: Act, why: impl Into<String>, script: impl Into<String>) -> Self {
-        Self {
-            act,
-            why: why.into(),
-            lines: Lines::default(),
-            impact: Impact::Safe,
-            heard: true,
-            mends: false,
-            run: Run::Script(Sh::new(script)),
-        }
+        Self::new(act, why, Run::Script(Sh::new(script)))
+    }
+
+    /// A safe change.
+    #[must_use]
+    pub fn new(act: Act, why: impl Into<String>, run: Run) -> Self {
+        Self { act, why: why.into(), lines: Lines::default(), impact: Impact::Safe, heard: true, mends: false, run }
     }
 
     /// With lines to show.

@@ -11,7 +11,7 @@ mod subset;
 mod taints;
 
 use super::file::unified;
-use super::{Act, Change, Impact, Lines, Run, Seen, Verdict, Want};
+use super::{Act, Change, Impact, Run, Seen, Verdict, Want};
 use serde_json::Value;
 use std::fmt;
 
@@ -171,15 +171,7 @@ impl Object {
     }
 
     fn change(&self, act: Act, why: &str) -> Change {
-        Change {
-            act,
-            why: why.into(),
-            lines: Lines::default(),
-            impact: Impact::Safe,
-            heard: true,
-            mends: false,
-            run: Run::Api(Box::new(self.clone()), self.present),
-        }
+        Change::new(act, why, Run::Api(Box::new(self.clone()), self.present))
     }
 }
 

@@ -3,7 +3,7 @@
 //! A settled program costs one `stat`: size, inode and change time are compared with a stamp taken when the files
 //! were hashed on the node; anything off means hashing again.
 
-use super::{Act, Change, Impact, Lines, Notify, Run, Seen, Verdict, quote};
+use super::{Act, Change, Lines, Notify, Run, Seen, Verdict, quote};
 use crate::cluster::{Arch, Artifact, Component};
 
 /// Where programs lie on a node.
@@ -70,6 +70,6 @@ impl Program {
             self.artifact.url.clone(),
             format!("sha256 {}", self.artifact.sha256),
         ]);
-        Verdict::Change(Change { act, why, lines, impact: Impact::Safe, heard: true, mends: false, run: Run::Install(self.clone()) })
+        Verdict::Change(Change::new(act, why, Run::Install(self.clone())).lines(lines))
     }
 }

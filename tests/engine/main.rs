@@ -4,48 +4,28 @@
 #![expect(clippy::expect_used, reason = "a test ends at the first surprise")]
 
 mod api;
+#[path = "../fixture/no_api.rs"]
+mod no_api;
 
 use futures::future::BoxFuture;
-use homectl::exec::{ApiLane, EventKind, Outcome, Report, Run, Sink, Supplied, Supply};
-use homectl::kube::Condition;
+use homectl::exec::{EventKind, Outcome, Report, Run, Sink, Supplied, Supply};
 use homectl::plan::{self, Observed, Plan};
 use homectl::ssh::{Connection, Fake, LocalShell, RemoteError};
 use homectl::steps::{Mode, Ready, Step, StepId};
-use homectl::want::{Dir, File, Guard, Link, Object, Program, Seats, Seen, Want, probe};
+use homectl::want::{Dir, File, Guard, Link, Program, Want, probe};
+use no_api::NoApi;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 
-/// Nothing is installed and no API is asked in these runs.
+/// Nothing is installed in these runs.
 struct Nobody;
 
 impl Supply for Nobody {
     fn get<'a>(&'a self, program: &'a Program) -> BoxFuture<'a, homectl::error::Result<Vec<Supplied>>> {
         Box::pin(async move { Err(homectl::error::Failure::failed(format!("{} is not to be had", program.component))) })
-    }
-}
-
-impl ApiLane for Nobody {
-    fn look<'a>(&'a self, _: &'a [&'a Object]) -> BoxFuture<'a, Result<Vec<Seen>, String>> {
-        Box::pin(async { Err("no API".into()) })
-    }
-
-    fn apply<'a>(&'a self, _: &'a Object, _: bool) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async { Err("no API".into()) })
-    }
-
-    fn seat<'a>(&'a self, _: &'a Seats, _: &'a (dyn Fn(&str) + Sync)) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async { Err("no API".into()) })
-    }
-
-    fn check<'a>(&'a self, _: &'a [Condition]) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async { Err("no API".into()) })
-    }
-
-    fn lost(&self) -> BoxFuture<'_, Option<String>> {
-        Box::pin(async { None })
     }
 }
 
@@ -98,7 +78,7 @@ impl House {
                 ended.lock().expect("no panic").push(format!("{step} {how}"));
             }
         });
-        let run = Run { plan, hosts: &self.hosts, supply: &Nobody, api: &Nobody, sink, stop: CancellationToken::new() };
+        let run = Run { plan, hosts: &self.hosts, supply: &Nobody, api: &NoApi, sink, stop: CancellationToken::new() };
         run.go().await
     }
 

@@ -1,14 +1,14 @@
 //! People with an account on a machine, and clocks that are wrong: what homectl stages and holds there is out of their reach.
 
+use crate::no_api::NoApi;
 use crate::server::{Sshd, run};
 use futures::future::BoxFuture;
 use homectl::cluster::{Arch, Artifact, Component};
-use homectl::exec::{ApiLane, Run, Sink, Supplied, Supply};
-use homectl::kube::Condition;
+use homectl::exec::{Run, Sink, Supplied, Supply};
 use homectl::plan::{self, Observed};
 use homectl::ssh::{Connection, RemoteError};
 use homectl::steps::{Mode, Step, StepId};
-use homectl::want::{Object, Program, Seats, Seen, Want};
+use homectl::want::{Program, Seen, Want};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -56,28 +56,6 @@ impl Supply for Shelf {
     }
 }
 
-impl ApiLane for Shelf {
-    fn look<'a>(&'a self, _: &'a [&'a Object]) -> BoxFuture<'a, Result<Vec<Seen>, String>> {
-        Box::pin(async { Err("no API".into()) })
-    }
-
-    fn apply<'a>(&'a self, _: &'a Object, _: bool) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async { Err("no API".into()) })
-    }
-
-    fn seat<'a>(&'a self, _: &'a Seats, _: &'a (dyn Fn(&str) + Sync)) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async { Err("no API".into()) })
-    }
-
-    fn check<'a>(&'a self, _: &'a [Condition]) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async { Err("no API".into()) })
-    }
-
-    fn lost(&self) -> BoxFuture<'_, Option<String>> {
-        Box::pin(async { None })
-    }
-}
-
 /// The engine's own way: staged, hashed, moved into the store.
 async fn install(host: &Connection, shelf: &Shelf, program: &Program) {
     let step = Step {
@@ -92,7 +70,7 @@ async fn install(host: &Connection, shelf: &Shelf, program: &Program) {
     let plan = plan::diff("test", Mode::Present, vec![step], &observed).unwrap();
     let hosts = BTreeMap::from([("attic".to_owned(), Arc::clone(host))]);
     let report =
-        Run { plan: &plan, hosts: &hosts, supply: shelf, api: shelf, sink: Sink::none(), stop: CancellationToken::new() }.go().await;
+        Run { plan: &plan, hosts: &hosts, supply: shelf, api: &NoApi, sink: Sink::none(), stop: CancellationToken::new() }.go().await;
     assert_eq!(report.failed, Vec::new());
 }
 

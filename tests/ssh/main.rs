@@ -5,6 +5,8 @@
 mod hostile;
 mod login;
 mod measure;
+#[path = "../fixture/no_api.rs"]
+mod no_api;
 mod people;
 mod roads;
 mod server;
