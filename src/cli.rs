@@ -1,8 +1,10 @@
 //! What can be typed: clap types only. Verbs read them; nothing here acts.
 
 mod certs;
+mod drill;
 
 pub use certs::{Certs, CertsAct, CertsList, Key, Overlay, RotateKey};
+pub use drill::{Drill, DrillApi, DrillDrain, DrillKind, DrillRestore};
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -80,6 +82,8 @@ pub enum Verb {
     /// Authorities, keys and certificates are read from the machines that have them, over SSH, and encrypted to the age identity.
     /// A secrets file that is there is never touched. Afterwards `plan` has nothing to do.
     Recover(Target),
+    /// Try on your own cluster what it withstands: an API server stopped, a node emptied, a backup restored aside
+    Drill(Drill),
     /// Remove what homectl put on the machines, and nothing else
     Reset(Target),
     /// Explain exit codes, or what the last run did

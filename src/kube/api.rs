@@ -168,6 +168,16 @@ impl Api {
         self.once(client, call, CALL).await.map(|_| ())
     }
 
+    /// Reads a path once, on the control plane in use, within `limit`: for whoever wants to see how it answers.
+    ///
+    /// # Errors
+    /// It did not; nothing is tried again.
+    pub async fn ask(&self, path: &str, limit: Duration) -> Result<(), ApiError> {
+        let at = self.0.current.load(Ordering::Relaxed);
+        let Some((_, client)) = self.0.ends.get(at) else { return Err(ApiError::Lost { seen: "there is no control plane".into() }) };
+        self.once(client, &Call::get(path), limit).await.map(|_| ())
+    }
+
     /// Makes a call, again where that can help, moving to another control plane where one is lost.
     /// Every call here may be made twice: reads, server-side applies, guarded patches, deletions.
     async fn send(&self, call: &Call<'_>) -> Result<String, ApiError> {

@@ -18,7 +18,7 @@ pub struct BackupReport {
 }
 
 impl BackupReport {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let (m, s) = (&self.manifest, &self.manifest.snapshot);
         let mut text = format!("{}\n", self.place);
         let _ = writeln!(text, "  cluster {} (Kubernetes {}, etcd {}), {} from {}", m.cluster, m.kubernetes, m.etcd, m.time, m.node);
@@ -42,7 +42,7 @@ impl BackupReport {
         text
     }
 
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         let proof = self
             .proof
             .as_ref()
@@ -79,7 +79,7 @@ impl Reporter {
     }
 
     /// Bars away, then the answer in the form that was asked for.
-    fn settled_data(&self, text: &str, value: &Value) {
+    pub(super) fn settled_data(&self, text: &str, value: &Value) {
         self.settle();
         match self.options().format {
             Format::Text => self.data(text),

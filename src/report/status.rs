@@ -17,6 +17,7 @@ pub struct Status {
     pub certificates: Vec<Certificate>,
     pub links: Vec<LinkStatus>,
     pub etcd: Vec<EtcdStatus>,
+    pub snapshots: Vec<SnapshotStatus>,
     /// What could not be looked at: where, and what was seen.
     pub unknown: Vec<(String, String)>,
 }
@@ -53,16 +54,80 @@ pub struct LinkStatus {
 pub struct EtcdStatus {
     pub member: String,
     pub healthy: bool,
+    /// What it holds against itself, or what was seen in place of an answer; empty where all is well.
+    pub why: String,
     pub leader: bool,
     pub learner: bool,
     /// Bytes.
     pub db_size: u64,
 }
 
+impl EtcdStatus {
+    /// A member that gave no answer; `seen` is what came in its place.
+    #[must_use]
+    pub fn silent(member: &str, seen: &str) -> Self {
+        Self { member: member.into(), healthy: false, why: seen.trim().to_owned(), leader: false, learner: false, db_size: 0 }
+    }
+
+    /// What is wrong, and what to do where that is known.
+    fn warning(&self) -> Option<String> {
+        let why = if self.why.is_empty() { "it does not answer" } else { self.why.trim() };
+        let help = if why.contains("NOSPACE") {
+            "; nothing is written until its database has room: compact, defragment each member, then disarm the alarm (etcd.io: maintenance, space quota)"
+        } else {
+            ""
+        };
+        (!self.healthy).then(|| format!("{}: etcd is not well: {}{help}", self.member, clean(why)))
+    }
+}
+
+/// The snapshots that a control plane keeps by itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct SnapshotStatus {
+    pub node: String,
+    /// Seconds since the newest was taken; `None`: there is none.
+    pub age: Option<u64>,
+    /// Seconds since the timer that takes them was set up.
+    pub due_for: u64,
+}
+
+/// Seconds between two snapshots of one machine, and how much later than that the next may come.
+const SNAPSHOT_EVERY: u64 = 6 * 3600;
+const SNAPSHOT_LATE: u64 = 3600;
+
+impl SnapshotStatus {
+    /// Two in a row did not come.
+    fn warning(&self) -> Option<String> {
+        let old = self.age.unwrap_or(self.due_for).min(self.due_for) > 2 * SNAPSHOT_EVERY + SNAPSHOT_LATE;
+        let seen = match self.age {
+            Some(age) => format!("the newest snapshot of etcd is {} hours old", age / 3600),
+            None => "there is no snapshot of etcd".into(),
+        };
+        let help = "one is due every 6 hours: journalctl -u homectl-etcd-snapshot, systemctl list-timers homectl-etcd-snapshot.timer";
+        old.then(|| format!("{}: {seen}; {help}", self.node))
+    }
+}
+
 impl Status {
-    /// What runs out soon, or has.
+    /// What runs out soon, or has; what somebody should look at.
     fn warnings(&self) -> Vec<String> {
-        self.certificates.iter().filter_map(Certificate::warning).collect()
+        let certificates = self.certificates.iter().filter_map(Certificate::warning);
+        let etcd = self.etcd.iter().filter_map(EtcdStatus::warning);
+        certificates.chain(etcd).chain(self.snapshots.iter().filter_map(SnapshotStatus::warning)).collect()
+    }
+
+    /// What keeps the cluster from being whole, as far as it could be looked at: which check says so, and what it saw.
+    #[must_use]
+    pub fn lacks(&self) -> Vec<(&'static str, String)> {
+        let of = |n: &NodeStatus| match n.ready {
+            Some(true) => None,
+            Some(false) => Some(("nodes", format!("{} is not Ready: {}", n.name, clean(&n.reason)))),
+            None => Some(("nodes", format!("nobody knows whether {} is Ready", n.name))),
+        };
+        let nodes = self.nodes.iter().filter_map(of);
+        let etcd = self.etcd.iter().filter_map(|m| Some(("etcd", m.warning()?)));
+        let dead = self.certificates.iter().filter(|c| c.expired()).filter_map(|c| Some(("certificates", c.warning()?)));
+        nodes.chain(etcd).chain(dead).collect()
     }
 
     /// For people.
@@ -91,6 +156,7 @@ impl Status {
             "kubernetes": self.kubernetes,
             "nodes": self.nodes,
             "etcd": self.etcd,
+            "snapshots": self.snapshots,
             "links": self.links,
             "certificates": self.certificates.iter().map(Certificate::json).collect::<Vec<_>>(),
             "warnings": self.warnings(),

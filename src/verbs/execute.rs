@@ -31,6 +31,23 @@ pub(super) fn ran() -> bool {
     RAN.load(Ordering::Relaxed)
 }
 
+/// Something on machines that is not simply dropped: as long as this lives, Ctrl-C is for whoever made it.
+pub(super) struct UnderWay;
+
+impl UnderWay {
+    pub(super) fn begin() -> Self {
+        UNDER_WAY.store(true, Ordering::Relaxed);
+        RAN.store(true, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        UNDER_WAY.store(false, Ordering::Relaxed);
+    }
+}
+
 /// Whether any plan ran.
 static RAN: AtomicBool = AtomicBool::new(false);
 
@@ -78,15 +95,14 @@ pub(super) async fn execute(
     let plan = agreed(world, fleet, plan, consent, global, out).await?;
     fetched(&plan, &supply).await?;
     delivered(world, fleet, &plan, &out.sink()).await?;
-    UNDER_WAY.store(true, Ordering::Relaxed);
-    RAN.store(true, Ordering::Relaxed);
+    let under_way = UnderWay::begin();
     let stop = CancellationToken::new();
-    let watch = tokio::spawn(interrupts(stop.clone(), out.clone()));
+    let watch = tokio::spawn(interrupts(stop.clone(), out.clone(), WORDS));
     let tap = Tap { cluster: &world.cluster, secrets: world.opened()?, hosts: &fleet.hosts, api: OnceCell::new() };
     let run = Run { plan: &plan, hosts: &fleet.hosts, supply: &supply, api: &tap, sink: noted(&id, world, &plan, out), stop };
     let report = run.go().await;
     watch.abort();
-    UNDER_WAY.store(false, Ordering::Relaxed);
+    drop(under_way);
     out.finish(&plan);
     Ok(report)
 }
@@ -170,7 +186,7 @@ async fn broken(fleet: &Fleet, out: &Reporter) -> Result<()> {
 }
 
 /// Every machine's lock, or none: who holds it is told.
-async fn hold(fleet: &Fleet, id: &str) -> Result<Vec<Box<dyn Send + Sync>>> {
+pub(super) async fn hold(fleet: &Fleet, id: &str) -> Result<Vec<Box<dyn Send + Sync>>> {
     let who = format!(
         "{}@{} (pid {}, run {id})",
         std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "somebody".into()),
@@ -200,15 +216,24 @@ fn noted(id: &str, world: &World, plan: &Plan, out: &Reporter) -> Sink {
     })
 }
 
+/// What is said at the first Ctrl-C, and at the second.
+pub(super) type Words = [&'static str; 2];
+
+/// Those of a plan that runs.
+const WORDS: Words = [
+    "Interrupted: what runs on the machines now comes to its end, nothing new is begun. Once more stops at once.",
+    "Stopped. Run apply again: it finds out what was done and continues.",
+];
+
 /// Ctrl-C once: stop at the next safe point; twice: now.
-async fn interrupts(stop: CancellationToken, out: Reporter) {
+pub(super) async fn interrupts(stop: CancellationToken, out: Reporter, words: Words) {
     if tokio::signal::ctrl_c().await.is_err() {
         return;
     }
     stop.cancel();
-    out.talk("Interrupted: what runs on the machines now comes to its end, nothing new is begun. Once more stops at once.");
+    out.talk(words[0]);
     if tokio::signal::ctrl_c().await.is_ok() {
-        out.last_words("Stopped. Run apply again: it finds out what was done and continues.");
+        out.last_words(words[1]);
         std::process::exit(i32::from(exit::INTERRUPTED));
     }
 }

@@ -7,6 +7,7 @@ mod backup;
 mod certificates;
 mod certs;
 mod check;
+mod drill;
 mod execute;
 mod fleet;
 mod init;
@@ -71,6 +72,7 @@ async fn verb(cli: &Cli, out: &Reporter) -> Result<u8> {
         Verb::AddNode(args) => Box::pin(add_node::run(args, global, out)).await,
         Verb::RemoveNode(args) => Box::pin(remove_node::run(args, global, out)).await,
         Verb::ReplaceNode(args) => Box::pin(replace_node::run(args, global, out)).await,
+        Verb::Drill(args) => Box::pin(drill::run(args, global, out)).await,
         Verb::Reset(args) => Box::pin(reset::run(args, global, out)).await,
         Verb::Backup(args) => backup::run(args, global, out).await,
         Verb::Restore(args) => Box::pin(restore::run(args, global, out)).await,

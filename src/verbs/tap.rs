@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 
 /// The API server's port on every control plane.
-const PORT: u16 = 6443;
+pub(super) const PORT: u16 = 6443;
 /// How long an API that a run has just built may take until it answers through a tunnel.
 const PATIENCE: Duration = Duration::from_mins(1);
 

@@ -20,6 +20,7 @@ const VERBS: &[&str] = &[
     "backup",
     "restore",
     "recover",
+    "drill",
     "reset",
     "explain",
     "check",
@@ -151,4 +152,21 @@ fn what_is_no_backup_is_told() {
     let (_, stderr) = Test::new(&["backup", "--to", "s3://bucket", "--out", "x"]).any_stderr().status(64).run();
     assert!(stderr.contains("cannot be used with"), "{stderr}");
     Test::new(&["backup", "list"]).run();
+}
+
+#[test]
+fn drills_are_listed_and_refuse_what_they_cannot_do() {
+    Test::new(&["drill"]).stdout_golden("drills.txt").run();
+    let (json, _) = Test::new(&["drill", "--json"]).any_stdout().run();
+    let doc: serde_json::Value = serde_json::from_str(&json).expect("one document");
+    let names: Vec<&str> = doc["drills"].as_array().expect("a list").iter().filter_map(|d| d["drill"].as_str()).collect();
+    assert_eq!(names, ["api", "drain", "restore"]);
+    for name in names {
+        let (help, _) = Test::new(&["drill", name, "--help"]).any_stdout().run();
+        assert!(help.contains(&format!("Usage: homectl drill {name}")), "{help}");
+    }
+    let (_, stderr) = Test::new(&["drill", "api", "--seconds", "1"]).any_stderr().status(64).run();
+    assert!(stderr.contains("1 is not in 5..=600"), "{stderr}");
+    let (_, stderr) = Test::new(&["drill", "restore", "--from", "."]).any_stderr().status(64).run();
+    assert!(stderr.contains("there is no age identity"), "{stderr}");
 }

@@ -1,5 +1,5 @@
 use crate::report::certificates::tests::left;
-use crate::report::{Certificate, EtcdStatus, LinkStatus, NodeStatus, Renewal, Status};
+use crate::report::{Certificate, EtcdStatus, LinkStatus, NodeStatus, Renewal, SnapshotStatus, Status};
 
 fn node(name: &str, ready: Option<bool>, reachable: bool) -> NodeStatus {
     NodeStatus {
@@ -21,6 +21,15 @@ fn certificate(days: i64) -> Certificate {
     left(days, Renewal::Nobody(String::new()))
 }
 
+fn member(why: &str) -> EtcdStatus {
+    EtcdStatus { member: "attic".into(), healthy: why.is_empty(), why: why.into(), leader: true, learner: false, db_size: 5_250_000 }
+}
+
+/// Hours.
+fn snapshot(age: Option<u64>, due_for: u64) -> SnapshotStatus {
+    SnapshotStatus { node: "attic".into(), age: age.map(|hours| hours * 3600), due_for: due_for * 3600 }
+}
+
 fn status() -> Status {
     Status {
         cluster: "home".into(),
@@ -28,7 +37,8 @@ fn status() -> Status {
         nodes: vec![node("attic", Some(true), true), node("barn", Some(false), true), node("cabin", None, false)],
         certificates: vec![certificate(364), certificate(29), certificate(-2)],
         links: vec![link("attic", "barn", Some(12)), link("barn", "attic", Some(11)), link("attic", "cabin", None)],
-        etcd: vec![EtcdStatus { member: "attic".into(), healthy: true, leader: true, learner: false, db_size: 5_250_000 }],
+        etcd: vec![member(""), EtcdStatus::silent("barn", "context deadline exceeded\n")],
+        snapshots: vec![snapshot(Some(3), 90), snapshot(Some(14), 90), snapshot(None, 14), snapshot(None, 1), snapshot(Some(14), 1)],
         unknown: vec![("cabin".into(), "connection timed out".into())],
     }
 }
@@ -45,8 +55,9 @@ Nodes
   cabin  worker  -        unknown              10.77.0.1  unreachable
 
 etcd
-  member  health   role    size
-  attic   healthy  leader  5.2 MB
+  member  health     role      size
+  attic   healthy    leader    5.2 MB
+  barn    UNHEALTHY  follower  0.0 MB
 
 Overlay (seconds since the last handshake)
          attic  barn  cabin
@@ -63,6 +74,9 @@ Certificates
 Warnings
   attic: /etc/kubernetes/pki/apiserver.crt ends in 29 days and nobody renews it
   attic: /etc/kubernetes/pki/apiserver.crt expired on 2026-11-19; homectl certs rescue makes it anew
+  barn: etcd is not well: context deadline exceeded
+  attic: the newest snapshot of etcd is 14 hours old; one is due every 6 hours: journalctl -u homectl-etcd-snapshot, systemctl list-timers homectl-etcd-snapshot.timer
+  attic: there is no snapshot of etcd; one is due every 6 hours: journalctl -u homectl-etcd-snapshot, systemctl list-timers homectl-etcd-snapshot.timer
 
 Could not be looked at
   cabin  connection timed out
@@ -76,7 +90,25 @@ fn json_has_the_same() {
     assert_eq!(doc["nodes"][1]["reason"], "KubeletNotReady");
     assert_eq!(doc["certificates"][2]["days_left"], -2);
     assert_eq!(doc["certificates"][0]["renewed_by"], "nobody");
-    assert_eq!(doc["warnings"].as_array().map(Vec::len), Some(2));
+    assert_eq!(doc["warnings"].as_array().map(Vec::len), Some(5));
+    assert_eq!((&doc["snapshots"][1]["age"], &doc["etcd"][1]["why"]), (&50400.into(), &"context deadline exceeded".into()));
     assert!(doc["links"][2]["handshake"].is_null());
     assert_eq!(doc["unknown"][0]["place"], "cabin");
+}
+
+#[test]
+fn what_keeps_a_cluster_from_being_whole_is_told_with_the_check_that_says_so() {
+    let all: Vec<String> = status().lacks().iter().map(|(check, seen)| format!("{check}: {}", &seen[..seen.len().min(40)])).collect();
+    let expected = [
+        "nodes: barn is not Ready: KubeletNotReady",
+        "nodes: nobody knows whether cabin is Ready",
+        "etcd: barn: etcd is not well: context deadline",
+        "certificates: attic: /etc/kubernetes/pki/apiserver.crt",
+    ];
+    assert_eq!(all, expected);
+    let full = Status { etcd: vec![member("memberID:7 alarm:NOSPACE ")], ..Status::default() };
+    assert!(full.lacks()[0].1.contains("alarm:NOSPACE; nothing is written until its database has room"), "{:?}", full.lacks());
+    // Old snapshots are a warning, nothing more.
+    let late = Status { snapshots: vec![snapshot(None, 99)], ..Status::default() };
+    assert!(late.lacks().is_empty());
 }

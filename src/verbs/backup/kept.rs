@@ -60,12 +60,7 @@ impl Opened {
 
 /// `homectl backup list`: what is in a file, or which files are in a place.
 pub(super) async fn list(args: &BackupPlace, global: &Global, out: &Reporter) -> Result<u8> {
-    let folder = if args.place.starts_with("s3://") {
-        Path::new(&args.place).extension().is_none_or(|end| end != "age")
-    } else {
-        Path::new(&args.place).is_dir()
-    };
-    if folder {
+    if holds_many(&args.place) {
         let all = Place::parse(&args.place, &super::env)?.list_all().await?;
         out.backups(&args.place, &all);
         return Ok(exit::OK);
@@ -74,6 +69,24 @@ pub(super) async fn list(args: &BackupPlace, global: &Global, out: &Reporter) ->
     let content = backup::read(&file, &identity(global)?, None)?;
     out.backup(&BackupReport { place: args.place.clone(), manifest: content.manifest, proof: None, removed: Vec::new() });
     Ok(exit::OK)
+}
+
+/// Whether a place is one for many backups, not one of them.
+fn holds_many(place: &str) -> bool {
+    if place.starts_with("s3://") { Path::new(place).extension().is_none_or(|end| end != "age") } else { Path::new(place).is_dir() }
+}
+
+/// The backup that `place` is, or the newest one of `cluster` that it holds.
+pub(in crate::verbs) async fn newest(place: &str, cluster: impl FnOnce() -> Result<String>) -> Result<String> {
+    if !holds_many(place) {
+        return Ok(place.to_owned());
+    }
+    let cluster = cluster()?;
+    let all = Place::parse(place, &super::env)?.list(&cluster).await?;
+    let newest = all.first().ok_or_else(|| {
+        Failure::failed(format!("{place} holds no backup of the cluster {cluster}")).help(format!("homectl backup --to {place} makes one"))
+    })?;
+    Ok(format!("{}/{}", place.trim_end_matches('/'), newest.name))
 }
 
 /// `homectl backup verify`.

@@ -6,5 +6,6 @@ mod take;
 mod unpack;
 
 pub(super) use act::{env, run};
-pub(super) use kept::{Opened, identity, proven};
+pub(super) use kept::{Opened, identity, newest, proven};
+pub(super) use take::fresh;
 pub(super) use unpack::lay_out;

@@ -44,11 +44,7 @@ pub(super) async fn run(args: &Backup, global: &Global, out: &Reporter) -> Resul
     };
     let staged = place.staging()?;
     let fleet = fleet::open(&world, global, out).await?;
-    let taken = snapshot(&world, &fleet, out).await?;
-    let written = write(&world, &taken, &staged, now, out).await;
-    // What is left on the node is only a copy: a failure to remove it is mended by the next run.
-    let _ = taken.host.run(&format!("rm -rf {}", crate::want::quote(&taken.folder)), &mut |_| ()).await;
-    let manifest = written?;
+    let manifest = fresh(&world, &fleet, &staged, now, out).await?;
     let proof = match world.identity().filter(|_| args.verify) {
         Some(identity) => Some(proven(&Opened::read(staged.path(), identity)?, out).await?),
         None => None,
@@ -61,6 +57,21 @@ pub(super) async fn run(args: &Backup, global: &Global, out: &Reporter) -> Resul
     out.backup(&BackupReport { place: kept, manifest, proof, removed });
     fleet.tell_traffic(global, out);
     Ok(exit::OK)
+}
+
+/// Takes a backup of the cluster as it is `now`, into `staged`.
+pub(in crate::verbs) async fn fresh(
+    world: &World,
+    fleet: &Fleet,
+    staged: &NamedTempFile,
+    now: jiff::Timestamp,
+    out: &Reporter,
+) -> Result<Manifest> {
+    let taken = snapshot(world, fleet, out).await?;
+    let written = write(world, &taken, staged, now, out).await;
+    // What is left on the node is only a copy: a failure to remove it is mended by the next run.
+    let _ = taken.host.run(&format!("rm -rf {}", crate::want::quote(&taken.folder)), &mut |_| ()).await;
+    written
 }
 
 /// A snapshot by the first control plane whose etcd is well.
