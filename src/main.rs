@@ -1,6 +1,5 @@
 //! Parse, run the verb, map what went wrong to an exit code.
 
-use clap::Parser;
 use homectl::cli::Cli;
 use homectl::error::exit;
 use homectl::report::{self, Reporter};
@@ -10,7 +9,7 @@ fn main() -> ExitCode {
     report::exit_on_panic();
     // Fails only when a provider is there already, which is as good.
     rustls::crypto::ring::default_provider().install_default().ok();
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => {
             let asked = !error.use_stderr();

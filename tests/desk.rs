@@ -218,3 +218,44 @@ fn a_full_disk_leaves_the_old_files() {
     assert_eq!(String::from_utf8_lossy(&told.stdout), "inventory.lock\ninventory.secrets.age\ninventory.toml\n", "{text}");
     std::thread::sleep(Duration::from_millis(1));
 }
+
+/// A terminal that closes, a service manager: as Ctrl-C, not as a power cut. What `nohup` starts outlives its terminal.
+#[test]
+fn whoever_ends_it_ends_it_like_ctrl_c() {
+    let home = tempfile::tempdir().unwrap();
+    let desk = Desk::new(home.path());
+    desk.undisturbed();
+    // Somebody who takes calls and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    silent.set_nonblocking(true).unwrap();
+    desk.house(&ATTIC.replace("port = 1", &format!("port = {}", silent.local_addr().unwrap().port())));
+    let called = || {
+        let end = Instant::now() + Duration::from_mins(1);
+        while Instant::now() < end {
+            if let Ok((stream, _)) = silent.accept() {
+                return stream;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("nobody called");
+    };
+    for (signal, around) in [("TERM", &["env"][..]), ("HUP", &["env"])] {
+        let child = desk.command(around).spawn().unwrap();
+        let _line = called();
+        kill(signal, child.id());
+        let told = child.wait_with_output().unwrap();
+        assert_eq!(told.status.code(), Some(130), "{signal}: {}", said(&told));
+        assert!(said(&told).contains("nothing was changed on any machine"), "{signal}: {}", said(&told));
+    }
+    let mut child = desk.command(&["nohup"]).spawn().unwrap();
+    let _line = called();
+    kill("HUP", child.id());
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(child.try_wait().unwrap().is_none(), "nohup was undone");
+    kill("TERM", child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+fn kill(signal: &str, id: u32) {
+    assert!(Command::new("kill").args(["-s", signal, &id.to_string()]).status().unwrap().success());
+}

@@ -42,11 +42,14 @@ impl Api {
         self.led(told).await?;
         self.cordon(node).await?;
         let emptied = self.empty(node, told).await;
-        if emptied.is_err() {
-            // The failure is told, not this: a node that nobody works on should serve.
-            let _ = self.release(node).await;
-        }
-        emptied
+        let Err(failure) = emptied else { return Ok(()) };
+        // A node that nobody works on should serve.
+        Err(match (self.release(node).await, failure) {
+            (Err(e), ApiError::NotYet { seconds, seen }) => {
+                ApiError::NotYet { seconds, seen: format!("{seen}; {node} still takes no pods (the next run gives it back): {e}") }
+            }
+            (_, failure) => failure,
+        })
     }
 
     async fn empty(&self, node: &str, told: &(dyn Fn(&str) + Sync)) -> Result<(), ApiError> {

@@ -3,6 +3,7 @@
 use super::fleet::Fleet;
 use super::plan_file::stale;
 use super::planning;
+use super::signals::told_to_end;
 use super::supply::Cache;
 use super::tap::Tap;
 use super::world::World;
@@ -12,7 +13,7 @@ use crate::exec::{EventKind, Report, Run, Sink, Supply};
 use crate::plan::{self, Plan};
 use crate::report::{Journal, Reporter};
 use crate::ssh::Connection;
-use crate::steps::{self, Lane, Mode};
+use crate::steps::{self, Lane};
 use crate::want::{Program, Run as Does};
 use futures::future::try_join_all;
 use std::collections::BTreeMap;
@@ -51,9 +52,9 @@ impl Drop for UnderWay {
 /// Whether any plan ran.
 static RAN: AtomicBool = AtomicBool::new(false);
 
-/// Ends at Ctrl-C, as long as no plan runs; says how things stand.
+/// Ends at Ctrl-C and its like, as long as no plan runs; says how things stand.
 pub(super) async fn given_up() -> &'static str {
-    while tokio::signal::ctrl_c().await.is_err() || UNDER_WAY.load(Ordering::Relaxed) {
+    while told_to_end().await.is_err() || UNDER_WAY.load(Ordering::Relaxed) {
         // A computer without signals, or one that was not for us.
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
@@ -99,7 +100,7 @@ pub(super) async fn execute(
     let stop = CancellationToken::new();
     let watch = tokio::spawn(interrupts(stop.clone(), out.clone(), WORDS));
     let tap = Tap { cluster: &world.cluster, secrets: world.opened()?, hosts: &fleet.hosts, api: OnceCell::new() };
-    let run = Run { plan: &plan, hosts: &fleet.hosts, supply: &supply, api: &tap, sink: noted(&id, world, &plan, out), stop };
+    let run = Run { plan: &plan, hosts: &fleet.hosts, supply: &supply, api: &tap, sink: noted(&id, &global.verb, world, &plan, out), stop };
     let report = run.go().await;
     watch.abort();
     drop(under_way);
@@ -204,8 +205,7 @@ pub(super) async fn hold(fleet: &Fleet, id: &str) -> Result<Vec<Box<dyn Send + S
 }
 
 /// Everything goes to the terminal and into the journal.
-fn noted(id: &str, world: &World, plan: &Plan, out: &Reporter) -> Sink {
-    let verb = if plan.mode == Mode::Present { "apply" } else { "reset" };
+fn noted(id: &str, verb: &str, world: &World, plan: &Plan, out: &Reporter) -> Sink {
     let journal = Journal::begin(id, verb, &world.inventory.path, plan);
     let sink = out.sink();
     Sink::new(move |kind| {
@@ -225,14 +225,14 @@ const WORDS: Words = [
     "Stopped. Run apply again: it finds out what was done and continues.",
 ];
 
-/// Ctrl-C once: stop at the next safe point; twice: now.
+/// Ctrl-C (or its like) once: stop at the next safe point; twice: now.
 pub(super) async fn interrupts(stop: CancellationToken, out: Reporter, words: Words) {
-    if tokio::signal::ctrl_c().await.is_err() {
+    if told_to_end().await.is_err() {
         return;
     }
     stop.cancel();
     out.talk(words[0]);
-    if tokio::signal::ctrl_c().await.is_ok() {
+    if told_to_end().await.is_ok() {
         out.last_words(words[1]);
         std::process::exit(i32::from(exit::INTERRUPTED));
     }

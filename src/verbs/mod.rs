@@ -29,6 +29,7 @@ mod rollback;
 mod rollout;
 mod sealed;
 mod shell;
+mod signals;
 mod status;
 mod supply;
 mod tap;

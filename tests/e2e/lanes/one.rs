@@ -182,9 +182,9 @@ impl Story<'_> {
         })?;
         // What a cut run left may be all of it: each begins with a bare machine.
         let bare = || self.homectl.run_with("reset", &["--yes", "--ask-sudo-password"], b"homectl\n")?.with(0).map(drop);
-        self.scene.step("stopped: Ctrl-C ends it at a safe point", || {
+        self.scene.step("stopped: SIGTERM ends it at a safe point, as Ctrl-C does", || {
             bare()?;
-            let ran = cut(vec![(Duration::from_millis(700), "INT")])?.0.with(130)?;
+            let ran = cut(vec![(Duration::from_millis(700), "TERM")])?.0.with(130)?;
             ensure(ran.err.contains("Interrupted"), || ran.seen())
         })?;
         self.scene.step("stopped: Ctrl-C twice ends it at once", || {

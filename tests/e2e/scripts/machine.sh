@@ -13,8 +13,18 @@ ls -1 /sys/class/net | sed 's/^/link /'
 ip -4 route | sed 's/^/route /' | sort
 ip -4 rule | sed 's/^/rule /' | sort
 awk '{print $5, $9}' /proc/self/mountinfo | grep -v '^/run/user/' | sed 's/^/mount /' | sort
-# What has ended and only waits to be reaped is no process any more, what systemd is about to start (its name in brackets) none yet.
-ps -eo stat=,comm= | awk '$1 !~ /^Z/ { print $2 }' | grep -vxE 'ps|grep|sh|sort|sed|systemd.*|\(.*|sshd.*|agetty|dbus-daemon|awk|sleep|find|apt.*|docker-init' | sed 's/^/process /' | sort -u || true
+# What has ended and only waits to be reaped is no process any more, what systemd is about to start (its name in brackets) none yet;
+# nor is what the system ran for a moment: one that stays is there at every look.
+processes() {
+  ps -eo pid=,stat=,comm= | awk '$2 !~ /^Z/ { print $1, $3 }' | grep -vE ' (ps|grep|sh|sort|sed|systemd.*|\(.*|sshd.*|agetty|dbus-daemon|awk|sleep|find|apt.*|docker-init)$' | sort || true
+}
+stay=$(processes)
+for _ in 1 2; do
+  [ -n "$stay" ] || break
+  sleep 0.7
+  stay=$(processes | grep -xF "$stay" || true)
+done
+printf '%s\n' "$stay" | sed -n 's/^[0-9]* /process /p' | sort -u
 systemctl list-units --all --plain --no-legend --type=service,timer,socket,target | awk '{print $1}' | grep -E '^(kube|etcd|containerd|homectl|haproxy)' | sed 's/^/unit /' | sort || true
 systemctl list-unit-files --no-legend | awk '{print $1, $2}' | grep -E '^(kube|etcd|containerd|homectl)' | sed 's/^/unit-file /' | sort || true
 for key in net.ipv4.ip_forward net.ipv4.conf.all.rp_filter net.ipv4.conf.default.rp_filter net.ipv4.conf.all.route_localnet net.bridge.bridge-nf-call-iptables net.netfilter.nf_conntrack_max; do
