@@ -9,6 +9,7 @@ use crate::cli::{Global, ReplaceNode};
 use crate::error::{Failure, Result, exit};
 use crate::inventory::Edit;
 use crate::report::Reporter;
+use std::path::Path;
 
 /// `homectl replace-node`.
 pub(super) async fn run(args: &ReplaceNode, global: &Global, out: &Reporter) -> Result<u8> {
@@ -28,6 +29,9 @@ pub(super) async fn run(args: &ReplaceNode, global: &Global, out: &Reporter) -> 
         edit.set_host_key(&args.name, key);
     }
     let control_plane = node.is_control_plane();
+    if control_plane && old.cluster.control_planes().count() == 1 {
+        return Err(only_one(&args.name, &args.inventory));
+    }
     let mut world = World::draft(&edit, global, out).await?;
     world.moving = Some(Moving::Replaced(args.name.clone()));
     let mut fleet = fleet::open(&world, global, out).await?;
@@ -42,6 +46,14 @@ pub(super) async fn run(args: &ReplaceNode, global: &Global, out: &Reporter) -> 
     }
     let question = format!("This machine takes the place of {}.", args.name);
     arrive(&args.name, question, (&mut world, &mut fleet), &edit, global, out).await
+}
+
+/// What nobody else has cannot be had from anybody.
+fn only_one(name: &str, inventory: &Path) -> Failure {
+    Failure::refused(format!("{name} is the only control plane: nobody else has what its etcd knew")).help(format!(
+        "write the new machine's address into {0}; if its disk is the old one, `homectl apply {0}` is all; if it is empty: homectl restore {0} --from BACKUP",
+        inventory.display()
+    ))
 }
 
 /// The new machine has nothing of a node on it, or not what matters: a control plane without etcd's data has lost its disk.
