@@ -341,6 +341,7 @@ Examples:
   homectl backup                                   home-20261122T060000Z.backup.age, here
   homectl backup --to /mnt/nas/backups --keep 14   for cron and CI: the newest 14 stay
   homectl backup --to s3://bucket/home --verify    to S3 (AWS_… in the environment), proven first
+  homectl backup --to node:shed:/srv/backups       to a folder on one of the machines
   homectl backup verify home-….backup.age          restore it where nobody sees it, and count
   homectl backup list /mnt/nas/backups             which there are; of a file: what it holds
   homectl backup unpack home-….backup.age          inventory, lock and secrets, on a new laptop
@@ -355,7 +356,7 @@ pub struct Backup {
     /// Write it to this file
     #[arg(long, short, value_name = "FILE", conflicts_with = "to")]
     pub out: Option<PathBuf>,
-    /// Keep it in this folder or below `s3://BUCKET/PREFIX`, by a name that tells cluster and time
+    /// Keep it in this folder, below `s3://BUCKET/PREFIX` or in `node:NAME:/FOLDER`, named by cluster and time
     #[arg(long, value_name = "PLACE")]
     pub to: Option<String>,
     /// Remove older backups of this cluster there, all but the newest N

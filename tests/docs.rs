@@ -163,6 +163,66 @@ fn a_check_is_documented_with_its_fields() {
     }
 }
 
+/// Every `homectl …` that a shell would be given, in the README's and the examples' words.
+fn commands(text: &str) -> Vec<Vec<String>> {
+    let begins = |line: &str| {
+        let line = line
+            .trim()
+            .trim_start_matches("$ ")
+            .trim_start_matches("run: ")
+            .trim_start_matches("#   ")
+            .trim_start_matches("ExecStart=%h/.cargo/bin/");
+        // cron's five fields; a variable before the command.
+        let line = line.trim_start_matches("17 3 * * * ").trim_start_matches("HOMECTL_IDENTITY=age.key ");
+        let line =
+            line.split(" #").next().unwrap_or_default().split(" && ").next().unwrap_or_default().split(" >").next().unwrap_or_default();
+        let words: Vec<String> = line.split_whitespace().map(|word| word.replace('…', "x")).collect();
+        (words.first().map(String::as_str) == Some("homectl") && words.len() > 1).then_some(words)
+    };
+    text.lines().filter_map(begins).collect()
+}
+
+#[test]
+fn every_command_that_is_shown_can_be_typed() {
+    let mut examples: Vec<String> = blocks(&read("README.md"), "sh");
+    for entry in fs::read_dir(root().join("examples")).unwrap() {
+        examples.push(fs::read_to_string(entry.unwrap().path()).unwrap());
+    }
+    let readme = read("README.md");
+    examples.extend(readme.split('`').skip(1).step_by(2).filter(|code| code.contains("homectl backup --to /")).map(str::to_owned));
+    let all: Vec<Vec<String>> = examples.iter().flat_map(|text| commands(text)).collect();
+    assert!(all.len() > 30, "{all:#?}");
+    assert!(all.iter().any(|c| c.contains(&"%h/house/inventory.toml".to_owned())), "the timer's is among them: {all:#?}");
+    for command in all {
+        if let Err(error) = <homectl::cli::Cli as clap::Parser>::try_parse_from(&command) {
+            assert!(!error.use_stderr(), "{}: {error}", command.join(" "));
+        }
+    }
+}
+
+/// systemd reads the units as they are meant, and knows when the timer runs next.
+#[test]
+fn the_timer_for_backups_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["backup.service", "backup.timer"] {
+        // The program is wherever its owner has it.
+        let text = read(&format!("examples/{name}")).replace("%h/.cargo/bin/homectl", env!("CARGO_BIN_EXE_homectl"));
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    let units = ["backup.service", "backup.timer"].map(|name| dir.path().join(name));
+    match Command::new("systemd-analyze").arg("verify").arg("--man=no").args(&units).output() {
+        Ok(told) => {
+            let said = String::from_utf8_lossy(&told.stderr).into_owned();
+            let ours: Vec<&str> = said.lines().filter(|l| l.contains("backup.")).collect();
+            assert!(told.status.success() && ours.is_empty(), "{said}");
+        }
+        Err(error) => panic!("systemd-analyze cannot be run: {error}"),
+    }
+    let calendar = read("examples/backup.timer");
+    let calendar = calendar.lines().find_map(|l| l.strip_prefix("OnCalendar=")).unwrap();
+    assert!(Command::new("systemd-analyze").args(["calendar", calendar]).output().unwrap().status.success());
+}
+
 /// Every test that the page of faults names is there, every lane, and every row of it.
 #[test]
 fn faults_are_shown_by_tests_that_exist() {

@@ -2,6 +2,7 @@
 
 use super::s3::Bucket;
 use crate::error::{Failure, Result, exit};
+use futures::future::BoxFuture;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -16,8 +17,29 @@ pub enum Place {
     /// A file of this name, and nothing else.
     File(PathBuf),
     Folder(PathBuf),
-    Bucket(Box<Bucket>),
+    /// Somewhere else: a bucket, a folder of another machine.
+    Shelf(Box<dyn Shelf>),
 }
+
+/// What keeps files that are not on this computer. What it does fails by the wire, or by what is at its other end.
+pub trait Shelf: Send + Sync {
+    /// Keeps `file` as `name`; there is none of that name yet.
+    fn put<'a>(&'a self, name: &'a str, file: &'a Path) -> BoxFuture<'a, Result<()>>;
+
+    /// Everything that it holds, whatever that is.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Kept>>>;
+
+    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>>;
+
+    /// Brings it into the file `to`, which is there.
+    fn get<'a>(&'a self, name: &'a str, to: &'a Path) -> BoxFuture<'a, Result<()>>;
+
+    /// For people: where a file of this name is.
+    fn show(&self, name: &str) -> String;
+}
+
+/// What begins the name of a place on another node.
+pub const ON_NODE: &str = "node:";
 
 /// A backup that a place keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +67,11 @@ impl Place {
     /// Wrong usage: not a place, or credentials are missing.
     pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         if let Some(rest) = text.strip_prefix("s3://") {
-            return Bucket::parse(rest, env).map(|bucket| Self::Bucket(Box::new(bucket)));
+            return Bucket::parse(rest, env).map(|bucket| Self::Shelf(Box::new(bucket)));
+        }
+        if text.starts_with(ON_NODE) {
+            return Err(Failure::new(exit::USAGE, format!("`{text}` is a place that backups are sent to, by `homectl backup --to`"))
+                .help("to read one that is there, copy it here first (scp), or prove the newest: homectl drill restore --from"));
         }
         match text.split_once("://") {
             Some(("file", path)) => Ok(Self::Folder(path.into())),
@@ -63,7 +89,7 @@ impl Place {
         let folder = match self {
             Self::File(path) => path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf(),
             Self::Folder(folder) => folder.clone(),
-            Self::Bucket(_) => std::env::temp_dir(),
+            Self::Shelf(_) => std::env::temp_dir(),
         };
         let failed = |e: std::io::Error| Failure::failed(format!("{} cannot be written to: {e}", folder.display()));
         std::fs::create_dir_all(&folder).map_err(failed)?;
@@ -79,9 +105,9 @@ impl Place {
         let path = match self {
             Self::File(path) => path.clone(),
             Self::Folder(folder) => folder.join(name),
-            Self::Bucket(bucket) => {
-                bucket.put(name, file.path()).await?;
-                return Ok(bucket.show(name));
+            Self::Shelf(far) => {
+                far.put(name, file.path()).await?;
+                return Ok(far.show(name));
             }
         };
         let failed = |e: std::io::Error| Failure::failed(format!("{} could not be written: {e}", path.display()));
@@ -111,7 +137,7 @@ impl Place {
         let mut all = match self {
             Self::File(_) => Vec::new(),
             Self::Folder(folder) => in_folder(folder).map_err(|e| Failure::failed(format!("{} cannot be read: {e}", folder.display())))?,
-            Self::Bucket(bucket) => bucket.list().await?,
+            Self::Shelf(far) => far.list().await?,
         };
         all.retain(|kept| kept.name.rsplit_once('-').is_some_and(|(cluster, _)| is_of(&kept.name, cluster)));
         all.sort_by(|a, b| b.name.cmp(&a.name));
@@ -129,7 +155,7 @@ impl Place {
                 Self::File(_) => {}
                 Self::Folder(folder) => std::fs::remove_file(folder.join(&old.name))
                     .map_err(|e| Failure::failed(format!("{} could not be removed: {e}", folder.join(&old.name).display())))?,
-                Self::Bucket(bucket) => bucket.remove(&old.name).await?,
+                Self::Shelf(far) => far.remove(&old.name).await?,
             }
             gone.push(old.name);
         }
@@ -141,15 +167,35 @@ impl Place {
     /// # Errors
     /// As [`Place::parse`]; there is none.
     pub async fn fetch(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(PathBuf, Option<NamedTempFile>)> {
+        if text.starts_with(ON_NODE) {
+            Self::parse(text, env)?;
+        }
         let Some(rest) = text.strip_prefix("s3://") else {
             return Ok((text.strip_prefix("file://").unwrap_or(text).into(), None));
         };
         let (at, name) = rest.rsplit_once('/').ok_or_else(|| Failure::new(exit::USAGE, format!("{text} names no object")))?;
-        let bucket = Bucket::parse(at, env)?;
-        let file = Self::Bucket(Box::new(bucket.clone())).staging()?;
-        bucket.get(name, file.path()).await?;
+        let file = Self::Shelf(Box::new(Bucket::parse(at, env)?)).bring(name).await?;
         Ok((file.path().to_path_buf(), Some(file)))
     }
+
+    /// A copy on this computer of what is kept here as `name` (it stays encrypted).
+    ///
+    /// # Errors
+    /// The disk, the store; there is none.
+    pub async fn bring(&self, name: &str) -> Result<NamedTempFile> {
+        let file = tempfile::Builder::new().prefix(".backup-").tempfile();
+        let file = file.map_err(|e| Failure::failed(format!("there is no place for a temporary file: {e}")))?;
+        match self {
+            Self::Shelf(far) => far.get(name, file.path()).await?,
+            Self::File(path) => copy(path, file.path())?,
+            Self::Folder(folder) => copy(&folder.join(name), file.path())?,
+        }
+        Ok(file)
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::copy(from, to).map(drop).map_err(|e| Failure::failed(format!("{} cannot be read: {e}", from.display())))
 }
 
 fn in_folder(folder: &Path) -> std::io::Result<Vec<Kept>> {

@@ -1,9 +1,10 @@
 //! Backups in a bucket. Credentials come from the environment, as other programs have them; requests are signed for an hour, and no
 //! message shows a signed address.
 
-use super::place::Kept;
+use super::place::{Kept, Shelf};
 use crate::error::{Failure, Result, exit};
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use rusty_s3::actions::{DeleteObject, GetObject, HeadObject, ListObjectsV2, PutObject};
 use rusty_s3::{Credentials, S3Action, UrlStyle};
 use std::path::Path;
@@ -22,7 +23,7 @@ const LARGEST: u64 = 5 << 30;
 
 /// A bucket, and where in it.
 #[derive(Clone)]
-pub struct Bucket {
+pub(super) struct Bucket {
     store: rusty_s3::Bucket,
     credentials: Credentials,
     /// Empty, or with a slash at its end.
@@ -64,13 +65,8 @@ impl Bucket {
         Ok(Self { store, credentials, prefix, client })
     }
 
-    /// For people.
-    pub(super) fn show(&self, name: &str) -> String {
-        format!("s3://{}/{}{name}", self.store.name(), self.prefix)
-    }
-
     /// Uploads `file`, and asks the store how much of it is there.
-    pub(super) async fn put(&self, name: &str, file: &Path) -> Result<()> {
+    async fn upload(&self, name: &str, file: &Path) -> Result<()> {
         let local = |e: std::io::Error| Failure::failed(format!("{} cannot be read: {e}", file.display()));
         let from = tokio::fs::File::open(file).await.map_err(local)?;
         let bytes = from.metadata().await.map_err(local)?.len();
@@ -94,7 +90,7 @@ impl Bucket {
     }
 
     /// Everything directly below the prefix.
-    pub(super) async fn list(&self) -> Result<Vec<Kept>> {
+    async fn objects(&self) -> Result<Vec<Kept>> {
         let mut all = Vec::new();
         let mut from: Option<String> = None;
         loop {
@@ -118,14 +114,14 @@ impl Bucket {
         }
     }
 
-    pub(super) async fn remove(&self, name: &str) -> Result<()> {
+    async fn delete(&self, name: &str) -> Result<()> {
         let object = format!("{}{name}", self.prefix);
         let url = DeleteObject::new(&self.store, Some(&self.credentials), &object).sign(SIGNED);
         self.ask(name, self.client.delete(url)).await.map(drop)
     }
 
     /// Downloads into the file `to`.
-    pub(super) async fn get(&self, name: &str, to: &Path) -> Result<()> {
+    async fn download(&self, name: &str, to: &Path) -> Result<()> {
         let object = format!("{}{name}", self.prefix);
         let url = GetObject::new(&self.store, Some(&self.credentials), &object).sign(SIGNED);
         let mut body = self.ask(name, self.client.get(url)).await?.bytes_stream();
@@ -162,6 +158,28 @@ impl Bucket {
             next = cause.source();
         }
         Failure::failed(format!("{}: the store cannot be reached", self.show(name))).seen(said).help("is AWS_ENDPOINT_URL right?")
+    }
+}
+
+impl Shelf for Bucket {
+    fn put<'a>(&'a self, name: &'a str, file: &'a Path) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.upload(name, file))
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Kept>>> {
+        Box::pin(self.objects())
+    }
+
+    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.delete(name))
+    }
+
+    fn get<'a>(&'a self, name: &'a str, to: &'a Path) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.download(name, to))
+    }
+
+    fn show(&self, name: &str) -> String {
+        format!("s3://{}/{}{name}", self.store.name(), self.prefix)
     }
 }
 

@@ -135,7 +135,7 @@ async fn rotates(address: &str) {
     let left = place.list("home").await.unwrap();
     assert_eq!(left.iter().map(|k| &k.name[5..13]).collect::<Vec<_>>(), ["20261105", "20261104", "20261103"]);
     assert_eq!(left[0].bytes, 1_500_000);
-    let Place::Bucket(bucket) = &place else { panic!("a bucket") };
+    let Place::Shelf(bucket) = &place else { panic!("a bucket") };
     let to = tempfile::NamedTempFile::new().unwrap();
     bucket.get(&left[0].name, to.path()).await.unwrap();
     assert_eq!(std::fs::read_to_string(to.path()).unwrap(), "backup of day 5".repeat(100_000));

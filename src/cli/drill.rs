@@ -67,7 +67,7 @@ pub struct DrillDrain {
 pub struct DrillRestore {
     #[command(flatten)]
     pub target: Target,
-    /// A backup, or a folder or `s3://BUCKET/PREFIX` whose newest is taken; without it, a fresh one is made
+    /// A backup, or a folder, `s3://BUCKET/PREFIX` or `node:NAME:/FOLDER` whose newest is taken; without it a fresh one is made
     #[arg(long, value_name = "PLACE")]
     pub from: Option<String>,
 }

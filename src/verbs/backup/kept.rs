@@ -82,11 +82,16 @@ pub(in crate::verbs) async fn newest(place: &str, cluster: impl FnOnce() -> Resu
         return Ok(place.to_owned());
     }
     let cluster = cluster()?;
-    let all = Place::parse(place, &super::env)?.list(&cluster).await?;
-    let newest = all.first().ok_or_else(|| {
-        Failure::failed(format!("{place} holds no backup of the cluster {cluster}")).help(format!("homectl backup --to {place} makes one"))
-    })?;
-    Ok(format!("{}/{}", place.trim_end_matches('/'), newest.name))
+    let name = newest_of(&Place::parse(place, &super::env)?, place, &cluster).await?;
+    Ok(format!("{}/{name}", place.trim_end_matches('/')))
+}
+
+/// The name of the newest backup of `cluster` that `place` holds, which is called `shown`.
+pub(in crate::verbs) async fn newest_of(place: &Place, shown: &str, cluster: &str) -> Result<String> {
+    let all = place.list(cluster).await?;
+    all.into_iter().next().map(|kept| kept.name).ok_or_else(|| {
+        Failure::failed(format!("{shown} holds no backup of the cluster {cluster}")).help(format!("homectl backup --to {shown} makes one"))
+    })
 }
 
 /// `homectl backup verify`.

@@ -1,6 +1,7 @@
 //! Taking one: a control plane makes the snapshot, it passes through here into the encrypted file, never in clear on a disk.
 
 use super::kept::{Opened, proven};
+use super::on_node::OnNode;
 use crate::backup::{self, INVENTORY, KNOWN_HOSTS, LOCK, MANIFESTS, Manifest, Part, Place, SECRETS, SNAPSHOT, Seal, Snapshot};
 use crate::cli::{Backup, Global};
 use crate::cluster::{AddonSource, Component, Lock, Node};
@@ -37,13 +38,19 @@ pub(super) async fn run(args: &Backup, global: &Global, out: &Reporter) -> Resul
         World::open_to_look(&args.target.inventory, global, out).await?
     };
     let name = backup::file_name(&world.cluster.name, now);
-    let place = match (&args.out, &args.to) {
-        (Some(file), _) => Place::File(file.clone()),
-        (None, Some(to)) => Place::parse(to, &super::env)?,
-        (None, None) => Place::File(name.clone().into()),
+    let elsewhere = args.to.as_deref().map(OnNode::parse).transpose()?.flatten();
+    let mut place = match (&args.out, &args.to, &elsewhere) {
+        (Some(file), ..) => Place::File(file.clone()),
+        // Staged in a folder for temporary files, until there is a way to the node.
+        (None, _, Some(on_node)) => on_node.of(&world.cluster).map(|()| Place::Folder(std::env::temp_dir()))?,
+        (None, Some(to), None) => Place::parse(to, &super::env)?,
+        (None, None, None) => Place::File(name.clone().into()),
     };
     let staged = place.staging()?;
     let fleet = fleet::open(&world, global, out).await?;
+    if let Some(on_node) = elsewhere {
+        place = Place::Shelf(on_node.shelf(&fleet, out.sink())?);
+    }
     let manifest = fresh(&world, &fleet, &staged, now, out).await?;
     let proof = match world.identity().filter(|_| args.verify) {
         Some(identity) => Some(proven(&Opened::read(staged.path(), identity)?, out).await?),

@@ -1,6 +1,6 @@
 //! `drill restore`: a backup is proven as `backup verify` does it; how old it is and how long that takes is told.
 
-use super::super::backup::{self, Opened};
+use super::super::backup::{self, OnNode, Opened};
 use super::super::fleet;
 use super::super::world::{self, World};
 use crate::backup::Place;
@@ -24,7 +24,7 @@ pub(super) async fn run(args: &DrillRestore, global: &Global, out: &Reporter) ->
     let identity = backup::identity(global)?;
     let from = Instant::now();
     let at_hand = match &args.from {
-        Some(place) => kept(place, args, out).await?,
+        Some(place) => kept(place, args, global, out).await?,
         None => fresh(args, global, out).await?,
     };
     let first = from.elapsed().as_secs_f64();
@@ -41,7 +41,16 @@ pub(super) async fn run(args: &DrillRestore, global: &Global, out: &Reporter) ->
 }
 
 /// The newest that a place keeps, or the one that it is.
-async fn kept(place: &str, args: &DrillRestore, out: &Reporter) -> Result<AtHand> {
+async fn kept(place: &str, args: &DrillRestore, global: &Global, out: &Reporter) -> Result<AtHand> {
+    if let Some(on_node) = OnNode::parse(place)? {
+        let world = World::open_to_look(&args.target.inventory, global, out).await?;
+        on_node.of(&world.cluster)?;
+        let fleet = fleet::open(&world, global, out).await?;
+        let shelf = Place::Shelf(on_node.shelf(&fleet, out.sink())?);
+        let name = backup::newest_of(&shelf, place, &world.cluster.name).await?;
+        let file = shelf.bring(&name).await?;
+        return Ok(AtHand { place: format!("{place}/{name}"), file: file.path().to_path_buf(), _temporary: Some(file) });
+    }
     let place = backup::newest(place, || world::read(&args.target.inventory, out).map(|inventory| inventory.name)).await?;
     let (file, temporary) = Place::fetch(&place, &backup::env).await?;
     Ok(AtHand { place, file, _temporary: temporary })
