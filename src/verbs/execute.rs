@@ -3,7 +3,7 @@
 use super::fleet::Fleet;
 use super::plan_file::stale;
 use super::planning;
-use super::signals::told_to_end;
+use super::signals::{UnderWay, Words, interrupts};
 use super::supply::Cache;
 use super::tap::Tap;
 use super::world::World;
@@ -17,49 +17,11 @@ use crate::steps::{self, Lane};
 use crate::want::{Program, Run as Does};
 use futures::future::try_join_all;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 /// How often a person is asked about a plan that moved while they read it.
 const PLANS: usize = 3;
-
-/// Whether a plan runs: then Ctrl-C is its own, [`interrupts`], and nobody else's.
-static UNDER_WAY: AtomicBool = AtomicBool::new(false);
-
-/// Whether a plan has begun to run in this process.
-pub(super) fn ran() -> bool {
-    RAN.load(Ordering::Relaxed)
-}
-
-/// Something on machines that is not simply dropped: as long as this lives, Ctrl-C is for whoever made it.
-pub(super) struct UnderWay;
-
-impl UnderWay {
-    pub(super) fn begin() -> Self {
-        UNDER_WAY.store(true, Ordering::Relaxed);
-        RAN.store(true, Ordering::Relaxed);
-        Self
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        UNDER_WAY.store(false, Ordering::Relaxed);
-    }
-}
-
-/// Whether any plan ran.
-static RAN: AtomicBool = AtomicBool::new(false);
-
-/// Ends at Ctrl-C and its like, as long as no plan runs; says how things stand.
-pub(super) async fn given_up() -> &'static str {
-    while told_to_end().await.is_err() || UNDER_WAY.load(Ordering::Relaxed) {
-        // A computer without signals, or one that was not for us.
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    if ran() { "Stopped." } else { "Stopped; nothing was changed on any machine." }
-}
 
 /// What the operator is asked before a plan runs; `--yes` answers.
 pub(super) struct Consent {
@@ -216,27 +178,11 @@ fn noted(id: &str, verb: &str, world: &World, plan: &Plan, out: &Reporter) -> Si
     })
 }
 
-/// What is said at the first Ctrl-C, and at the second.
-pub(super) type Words = [&'static str; 2];
-
 /// Those of a plan that runs.
 const WORDS: Words = [
     "Interrupted: what runs on the machines now comes to its end, nothing new is begun. Once more stops at once.",
     "Stopped. Run apply again: it finds out what was done and continues.",
 ];
-
-/// Ctrl-C (or its like) once: stop at the next safe point; twice: now.
-pub(super) async fn interrupts(stop: CancellationToken, out: Reporter, words: Words) {
-    if told_to_end().await.is_err() {
-        return;
-    }
-    stop.cancel();
-    out.talk(words[0]);
-    if told_to_end().await.is_ok() {
-        out.last_words(words[1]);
-        std::process::exit(i32::from(exit::INTERRUPTED));
-    }
-}
 
 /// The exit code of a run.
 pub(super) fn code(report: &Report) -> u8 {

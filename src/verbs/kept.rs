@@ -1,7 +1,7 @@
 //! Files on the operator's side that a verb changes before it asks: what is refused, declined or stopped before a plan ran leaves
 //! no trace in them.
 
-use super::execute;
+use super::signals;
 use crate::error::{Failure, Result, exit};
 use crate::whole;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        if self.settled || execute::ran() {
+        if self.settled || signals::ran() {
             return;
         }
         for (path, bytes) in &self.files {

@@ -48,8 +48,10 @@ use crate::report::Reporter;
 pub async fn run(cli: &Cli, out: &Reporter) -> Result<u8> {
     tokio::select! {
         code = verb(cli, out) => code,
-        standing = execute::given_up() => {
-            out.talk(standing);
+        standing = signals::given_up() => {
+            if let Some(standing) = standing {
+                out.talk(standing);
+            }
             Ok(exit::INTERRUPTED)
         }
     }

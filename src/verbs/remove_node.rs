@@ -30,8 +30,19 @@ pub(super) async fn run(args: &RemoveNode, global: &Global, out: &Reporter) -> R
     if code == exit::OK || code == exit::OFFLINE {
         // As it is now: somebody may have written into it since.
         without(args)?.map(|edit| edit.save()).transpose()?;
+    }
+    let path = args.inventory.display();
+    if code == exit::OFFLINE {
+        let off: Vec<&str> = fleet.offline.iter().map(|(name, _)| name.as_str()).collect();
+        out.talk(&format!(
+            "{0} is out of {path}. {1} still counts it among its peers, so its number is kept: once that is on, run the same again.",
+            args.name,
+            off.join(", ")
+        ));
+    }
+    if code == exit::OK {
         world.forget(&args.name)?;
-        out.talk(&format!("{} is out of {} and its lock (commit both).", args.name, args.inventory.display()));
+        out.talk(&format!("{} is out of {path} and its lock (commit both).", args.name));
     }
     Ok(code)
 }

@@ -87,6 +87,10 @@ pub(super) async fn ask(rollout: &mut Rollout, survey: &Survey, api: &Api) -> Re
         return Ok(());
     }
     let failed = |e: crate::kube::ApiError| Failure::failed("the API could not be asked which pods would have to move").seen(e.to_string());
+    // Emptying the last node that takes pods would only end them.
+    let takes = |n: &&crate::kube::NodeStatus| n.ready && (!n.unschedulable || n.cordoned_by_us);
+    rollout.elsewhere = api.nodes().await.map_err(failed)?.iter().filter(takes).count() > 1;
+    let nodes = rollout.emptied();
     rollout.leaving = api.leaving(&nodes, Away::ForAWhile).await.map_err(failed)?;
     Ok(())
 }

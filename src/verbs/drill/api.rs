@@ -1,6 +1,6 @@
 //! `drill api`: one control plane's API server is away for a while, and everybody's way to the API is asked all the time.
 
-use super::super::execute::{UnderWay, Words, interrupts};
+use super::super::signals::{UnderWay, Words, interrupts};
 use super::super::tap::PORT;
 use super::stage::{Stage, unless};
 use crate::cli::{DrillApi, Global};

@@ -1,6 +1,6 @@
 //! `drill drain`: a node is emptied and given back, and every workload is counted all the time.
 
-use super::super::execute::{UnderWay, Words, interrupts};
+use super::super::signals::{UnderWay, Words, interrupts};
 use super::stage::{Stage, unless};
 use crate::cli::{DrillDrain, Global};
 use crate::cluster::Node;
