@@ -2,9 +2,15 @@
 
 use super::style::{Paint, clean, count, table};
 use crate::plan::{Counts, Item, Plan, PlannedStep};
-use crate::steps::{Lane, Mode};
+use crate::steps::{Lane, Mode, StepId};
 use crate::want::{Act, Change, Impact, Lines, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Machines that are named one by one.
+const NAMED: usize = 6;
+
+/// The steps that do something, by their names.
+type Acting<'a> = BTreeMap<&'a StepId, &'a PlannedStep>;
 
 /// The plan for people. `verbose` adds what is settled and why, and every line of what is new.
 /// The same plan gives the same bytes.
@@ -13,8 +19,9 @@ pub fn plan_text(plan: &Plan, verbose: bool, colour: bool) -> String {
     let mut page = Page { text: String::new(), paint: Paint(colour), verbose };
     if plan.steps.iter().any(|s| page.shows(s)) {
         page.head(plan);
+        let acting: Acting = plan.steps.iter().filter(|s| s.acts()).map(|s| (&s.id, s)).collect();
         for lane in lanes(plan) {
-            page.lane(plan, lane);
+            page.lane(plan, &acting, lane);
         }
         page.restarts(plan);
     }
@@ -132,24 +139,35 @@ impl Page {
             signs.push("= settled".into());
         }
         self.line(2, &self.paint.dim(&signs.join("   ")));
+        let busy: BTreeSet<&Lane> = plan.steps.iter().filter(|s| s.acts()).map(|s| &s.id.lane).collect();
+        if busy.len() > 1 {
+            self.line(
+                2,
+                &self.paint.dim("All machines at the same time, each in this order; \"after\" names what is waited for elsewhere."),
+            );
+        }
         self.line(0, "");
     }
 
-    fn lane(&mut self, plan: &Plan, lane: &Lane) {
+    fn lane(&mut self, plan: &Plan, acting: &Acting, lane: &Lane) {
         let steps: Vec<&PlannedStep> = plan.steps.iter().filter(|s| s.id.lane == *lane && self.shows(s)).collect();
         if steps.is_empty() {
             return;
         }
         self.line(0, &self.paint.bold(&lane.to_string()));
         for step in steps {
-            self.step(step);
+            self.step(acting, step);
         }
         self.line(0, "");
     }
 
-    fn step(&mut self, step: &PlannedStep) {
+    fn step(&mut self, acting: &Acting, step: &PlannedStep) {
         let rolling = if step.rolling.is_some() && step.acts() { " (one node at a time)" } else { "" };
         self.line(2, &format!("{}{rolling}", step.title));
+        let awaited = awaited(acting, step);
+        if !awaited.is_empty() {
+            self.line(4, &self.paint.dim(&format!("after {}", awaited.join("; "))));
+        }
         let shown: Vec<&Item> = step.items.iter().filter(|i| self.verbose || !matches!(i.verdict, Verdict::Settled(_))).collect();
         // Long addresses do not push the others' reasons away.
         let width = shown.iter().map(|i| i.addr.chars().count()).filter(|w| *w <= 48).max().unwrap_or(0);
@@ -240,6 +258,24 @@ impl Page {
         }
         self.line(0, "");
     }
+}
+
+/// What a step waits for in other lanes: `API server (cellar, garage)`.
+fn awaited(acting: &Acting, step: &PlannedStep) -> Vec<String> {
+    let mut all: Vec<(&str, BTreeSet<String>)> = Vec::new();
+    let elsewhere = step.after.iter().filter(|id| id.lane != step.id.lane).filter_map(|id| acting.get(id));
+    for other in elsewhere.filter(|_| step.acts()) {
+        let lane = other.id.lane.to_string();
+        match all.iter_mut().find(|(title, _)| *title == other.title) {
+            Some((_, lanes)) => drop(lanes.insert(lane)),
+            None => all.push((&other.title, BTreeSet::from([lane]))),
+        }
+    }
+    let told = |(title, lanes): (&str, BTreeSet<String>)| {
+        let who = if lanes.len() > NAMED { count(lanes.len(), "machine") } else { lanes.into_iter().collect::<Vec<_>>().join(", ") };
+        format!("{} ({who})", clean(title))
+    };
+    all.into_iter().map(told).collect()
 }
 
 /// How much is not shown: lines added or removed of a diff, or all lines. A single remark is not worth a word.

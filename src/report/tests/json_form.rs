@@ -1,6 +1,8 @@
-use super::fixture::{mixed, run};
+use super::fixture::{change, item, mixed, plan, run, step};
 use crate::report::tally::Tally;
 use crate::report::{json, plan_text};
+use crate::steps::{StepId, snapshot_before};
+use crate::want::{Act, Change, Impact, Seats, Verdict};
 use serde_json::json;
 
 #[test]
@@ -58,4 +60,41 @@ fn events_have_a_type_and_a_time() {
     assert_eq!(lines[0], json!({ "at": 0.1, "type": "connected", "node": "attic" }));
     assert_eq!(lines[11]["type"], "step-ended");
     assert_eq!(lines[11]["outcome"]["outcome"], "skipped");
+}
+
+/// What `docs/plan.schema.json` says of a plan.
+fn schema() -> jsonschema::Validator {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut schema: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(root.join("docs/plan.schema.json")).unwrap()).unwrap();
+    schema["$ref"] = "#/$defs/plan".into();
+    for key in ["required", "properties", "additionalProperties"] {
+        schema.as_object_mut().unwrap().remove(key);
+    }
+    jsonschema::validator_for(&schema).unwrap()
+}
+
+#[test]
+fn plans_of_every_verb_fit_the_schema() {
+    let drain = Seats::Drain { node: "barn".into() }.change("2 pods move").lines(vec!["media/tv: its only replica".to_owned()]);
+    let back = Seats::Uncordon { node: "barn".into(), version: Some("v1.36.3".into()) }.change("once its kubelet is Ready");
+    let gone = change(Act::Run, "attic is no member of etcd", &[]).impact(Impact::Irreversible);
+    let moving =
+        |name: &str, change: Change| step(StepId::cluster(name), name, vec![item(&format!("{name}:barn"), Verdict::Change(change))]);
+    let steps = vec![
+        step(
+            StepId::node("attic", "snapshot-before"),
+            "a snapshot",
+            vec![item("snapshot:before", Verdict::Change(snapshot_before("first")))],
+        ),
+        step(StepId::node("attic", "etcd-dismissal"), "etcd goes on", vec![item("etcd:without:1a", Verdict::Change(gone))]),
+        moving("drain", drain),
+        moving("uncordon", back),
+    ];
+    let schema = schema();
+    for plan in [plan(steps), mixed()] {
+        let doc = json::plan(&plan);
+        let errors: Vec<String> = schema.iter_errors(&doc).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+    }
 }

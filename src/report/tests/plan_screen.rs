@@ -8,6 +8,7 @@ fn one_of_everything() {
     let expected = "\
 Cluster home: what apply does
   + create   ~ update   - delete   ^ restart   ? looked at again when its turn comes   x blocked
+  All machines at the same time, each in this order; \"after\" names what is waited for elsewhere.
 
 attic
   base system
@@ -59,6 +60,20 @@ fn verbose_shows_every_line_and_why_the_rest_is_settled() {
     assert!(text.contains("     = sysctl:net.ipv4.ip_forward          is 1\n"), "{text}");
     assert!(text.contains("missing\n          @@ -0,0 +1,2 @@\n          +a = 1\n          +b = 2\n"), "{text}");
     assert!(text.contains("= settled\n"), "{text}");
+}
+
+#[test]
+fn what_is_waited_for_elsewhere_is_said() {
+    let due = |node: &str| {
+        step(StepId::node(node, "apiserver"), "API server", vec![item("unit:x", Verdict::Change(change(Act::Restart, "older", &[])))])
+    };
+    let mut kubelet =
+        step(StepId::node("barn", "kubelet"), "kubelet", vec![item("unit:kubelet", Verdict::Change(change(Act::Restart, "older", &[])))]);
+    kubelet.after = ["attic", "cellar", "gone"].map(|node| StepId::node(node, "apiserver")).to_vec();
+    kubelet.after.extend([StepId::node("attic", "base"), StepId::node("barn", "apiserver")]);
+    let settled = step(StepId::node("attic", "base"), "base system", vec![settled("file:/x", "as wanted")]);
+    let text = plan_text(&plan(vec![settled, due("attic"), due("cellar"), due("barn"), kubelet]), false, false);
+    assert!(text.contains("  kubelet\n    after API server (attic, cellar)\n"), "{text}");
 }
 
 #[test]
