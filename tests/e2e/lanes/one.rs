@@ -128,10 +128,22 @@ impl Story<'_> {
         let ran = run()?.with(4)?;
         ensure(ran.err.contains("file:/etc/homectl/serving.list@attic: needs something since"), || ran.seen())?;
         lab.sh("attic", "! [ -e /etc/modules-load.d/homectl.conf ] && chmod 644 /etc/homectl/serving.list")?;
+        let house = crate::lab::read(&self.homectl.inventory())?;
+        self.homectl.write_inventory(&(house.clone() + "# a word\n"))?;
+        let ran = run().and_then(|ran| ran.with(4));
+        self.homectl.write_inventory(&house)?;
+        let ran = ran?;
+        ensure(ran.err.contains("made from has changed since") && ran.err.contains("inventory.toml"), || ran.seen())?;
         run()?.with(0)?;
         lab.sh("attic", "test -e /etc/modules-load.d/homectl.conf")?;
         let ran = run()?.with(4)?;
-        ensure(ran.err.contains("needs nothing any more"), || ran.seen())
+        ensure(ran.err.contains("needs nothing any more"), || ran.seen())?;
+        lab.sh("attic", "chmod 640 /etc/homectl/serving.list")?;
+        self.homectl.run_with("plan", &[&["--exit-code", "--out", &file], login].concat(), stdin)?.with(2)?;
+        self.cluster.kubectl.ok(&["delete", "clusterrolebinding", "homectl:node-proxier"])?;
+        let ran = run()?.with(4)?;
+        ensure(ran.err.contains("homectl:node-proxier@cluster: needs something since"), || ran.seen())?;
+        self.apply(&["--yes"])?.with(0).map(drop)
     }
 
     /// `plan` by somebody who may log in and has no age identity.
