@@ -4,7 +4,7 @@ mod certs;
 mod drill;
 mod global;
 
-pub use certs::{Certs, CertsAct, CertsList, Key, Overlay, RotateKey};
+pub use certs::{Certs, CertsAct, CertsList, Key, Overlay, RotateCa, RotateKey};
 pub use drill::{Drill, DrillApi, DrillDrain, DrillKind, DrillRestore};
 pub use global::Global;
 

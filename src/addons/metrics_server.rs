@@ -21,7 +21,7 @@ fn yaml(_: &Cluster, secrets: &Secrets) -> Result<String> {
         image => IMAGE,
         cert => BASE64.encode(pair.cert.as_bytes()),
         key => BASE64.encode(pair.key.expose().as_bytes()),
-        ca => BASE64.encode(secrets.authority(Ca::Cluster).cert.as_bytes()),
+        ca => BASE64.encode(secrets.trusted(Ca::Cluster).as_bytes()),
     };
     render("addons/metrics-server/metrics-server.yaml", values)
 }

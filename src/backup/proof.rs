@@ -49,11 +49,11 @@ pub enum Sealed {
 }
 
 /// Restores the snapshot `file` in the folder `scratch`, which has room for three times its size, and compares what comes out with
-/// what the living cluster `said`. `key` is the one of encryption at rest.
+/// what the living cluster `said`. `encryption` has the keys of encryption at rest.
 ///
 /// # Errors
 /// It cannot be restored, or something else comes out.
-pub async fn prove(programs: &Programs, file: &Path, scratch: &Path, said: &Snapshot, key: &SecretText) -> Result<Proof> {
+pub async fn prove(programs: &Programs, file: &Path, scratch: &Path, said: &Snapshot, encryption: &[&SecretText]) -> Result<Proof> {
     let status = json(&run(program(&programs.etcdutl, scratch).args(["snapshot", "status", "-w", "json"]).arg(file)).await?)?;
     equal("its hash", status["hash"].as_u64(), said.hash)?;
     equal("its revision", status["revision"].as_u64(), said.revision)?;
@@ -79,7 +79,7 @@ pub async fn prove(programs: &Programs, file: &Path, scratch: &Path, said: &Snap
         equal("etcd's hash of its keys and values", Some(hash["hash"].as_u64().unwrap_or_default()), said.hash_kv)?;
     }
     let found = json(&run(etcd.ctl().args(["get", "/registry/secrets/", "--prefix", "--limit=1", "-w", "json"])).await?)?;
-    let sealed = unseal(&found, key)?;
+    let sealed = unseal(&found, encryption)?;
     Ok(Proof { revision: said.revision, keys: said.keys, compared, sealed })
 }
 
@@ -165,20 +165,20 @@ fn equal(what: &str, found: Option<u64>, said: u64) -> Result<()> {
     Err(Failure::failed(format!("the snapshot is not what the cluster had: {what} is {found}, was {said}")).help("take another backup"))
 }
 
-/// Whether `key` opens the Secret in etcd's answer `found`.
-fn unseal(found: &Value, key: &SecretText) -> Result<Sealed> {
+/// Whether one of `keys` opens the Secret in etcd's answer `found`.
+fn unseal(found: &Value, keys: &[&SecretText]) -> Result<Sealed> {
     let Some(kv) = found["kvs"].get(0) else { return Ok(Sealed::NoSecret) };
     let decoded = |field: &str| BASE64.decode(kv[field].as_str().unwrap_or_default().as_bytes()).unwrap_or_default();
     let value = decoded("value");
     let Some(rest) = value.strip_prefix(SECRETBOX) else { return Ok(Sealed::Clear) };
-    let opened = || {
+    let opened = |key: &&SecretText| {
         let key = BASE64.decode(key.expose().as_bytes()).ok()?;
         let sealed = &rest[rest.iter().position(|b| *b == b':')? + 1..];
         let (nonce, sealed) = sealed.split_at_checked(NONCE)?;
         let cipher = XSalsa20Poly1305::new_from_slice(&key).ok()?;
         cipher.decrypt(Nonce::from_slice(nonce), sealed).ok()
     };
-    match opened() {
+    match keys.iter().find_map(opened) {
         Some(_) => Ok(Sealed::Opened),
         None => Err(Failure::failed("the encryption key in the backup does not open its Secrets")
             .seen(String::from_utf8_lossy(&decoded("key")).into_owned())

@@ -40,6 +40,25 @@ pub enum CertsAct {
     Rescue(Target),
     /// Replace a key, while everything works
     RotateKey(RotateKey),
+    /// Replace the authorities that sign all certificates, while everything works
+    ///
+    /// Three applies, each with its plan: everybody learns to trust new authorities (the cluster's, etcd's, the front proxy's) beside
+    /// the old ones; everything is signed by the new ones; the old ones are taken out. What serves restarts, one control plane at a
+    /// time. Stopped anywhere, everything works, and the same command goes on.
+    ///
+    /// Pods read whom they trust when they begin. So after the first stage it stops and says which pods began before; restart them when
+    /// it suits you, then run the same command again.
+    RotateCa(RotateCa),
+}
+
+/// `homectl certs rotate-ca`.
+#[derive(Debug, Clone, Args)]
+pub struct RotateCa {
+    #[command(flatten)]
+    pub target: Target,
+    /// Go on though some pods do not trust the new authorities: they lose the API until they begin again
+    #[arg(long)]
+    pub leave_pods: bool,
 }
 
 /// `homectl certs rotate-key`.

@@ -16,6 +16,7 @@ mod objects;
 mod replicas;
 mod resource;
 mod settle;
+mod trust;
 mod tunnel;
 mod workload;
 
@@ -30,4 +31,5 @@ pub use nodes::NodeStatus;
 pub use objects::Propagation;
 pub use replicas::{Replicas, Short, Shortage};
 pub use resource::{Resource, split};
+pub use trust::Holder;
 pub use tunnel::{Credentials, SERVER_NAME, Target};

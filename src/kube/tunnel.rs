@@ -38,7 +38,7 @@ pub struct Target {
 /// Who we are and whom we trust.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// PEM of the cluster CA.
+    /// PEM of the cluster CA; two certificates while another takes its place.
     ca: String,
     /// PEM of the client certificate.
     cert: String,
@@ -59,7 +59,7 @@ impl Credentials {
     pub fn visitor(secrets: &Secrets, now: i64) -> crate::error::Result<Self> {
         let authority = secrets.authority(Ca::Cluster);
         let pair = issue_for_a_day(authority, &visitor(), now)?;
-        Ok(Self::new(authority.cert.clone(), pair.cert, pair.key))
+        Ok(Self::new(secrets.trusted(Ca::Cluster), pair.cert, pair.key))
     }
 }
 
@@ -75,8 +75,8 @@ pub(super) struct Tally {
 pub(super) fn client(target: &Target, credentials: &Credentials, tally: &Arc<Tally>) -> Result<::kube::Client, ApiError> {
     let bad = |e: &dyn std::fmt::Display| ApiError::Lost { seen: format!("the operator's certificate or the cluster CA is unusable: {e}") };
     let mut config = ::kube::Config::new(Uri::from_static("https://kubernetes:6443"));
-    let der = x509_parser::pem::parse_x509_pem(credentials.ca.as_bytes()).map_err(|e| bad(&e))?.1;
-    config.root_cert = Some(vec![der.contents]);
+    let roots = x509_parser::pem::Pem::iter_from_buffer(credentials.ca.as_bytes()).map(|pem| pem.map(|p| p.contents));
+    config.root_cert = Some(roots.collect::<Result<_, _>>().map_err(|e| bad(&e))?);
     config.auth_info.client_certificate_data = Some(data_encoding::BASE64.encode(credentials.cert.as_bytes()));
     config.auth_info.client_key_data = Some(data_encoding::BASE64.encode(credentials.key.expose().as_bytes()).into());
     // Nothing to do where it was installed before, as main does.

@@ -6,11 +6,12 @@ use crate::error::{Failure, exit};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::pem::Pem;
 use x509_parser::x509::AttributeTypeAndValue;
 
-/// Judges the PEM certificate `pem` against `spec` and the authority's PEM `ca` at `now` (Unix seconds).
+/// Judges the PEM certificate `pem` against `spec` and the authority's PEM `ca` at `now` (Unix seconds). Where there are several
+/// certificates in `ca`, any of them may have signed it.
 ///
 /// `Ok` says why it is settled (`valid, 340 days left`), `Err` what is wrong: unreadable, signed by another CA,
 /// names missing or too many, usage wrong, less than a third of its life left. All that is wrong is named, not the first of it.
@@ -18,10 +19,14 @@ use x509_parser::x509::AttributeTypeAndValue;
 /// # Errors
 /// The reason, a fragment for a plan line.
 pub fn judge(spec: &LeafSpec, ca: &str, pem: &str, now: i64) -> Result<String, String> {
-    let (authority, leaf) = (Parsed::new(ca).map_err(|why| format!("the {} is {why}", spec.ca))?, Parsed::new(pem)?);
+    let (authorities, leaf) = (Parsed::all(ca).map_err(|why| format!("the {} is {why}", spec.ca))?, Parsed::new(pem)?);
     let unreadable = |_| "unreadable".to_owned();
-    let (authority, leaf) = (authority.cert().map_err(unreadable)?, leaf.cert().map_err(unreadable)?);
-    issuer(spec.ca, &authority, &leaf)?;
+    let leaf = leaf.cert().map_err(unreadable)?;
+    let mut authorities: Vec<X509Certificate<'_>> = authorities.iter().map(Parsed::cert).collect::<Result<_, _>>().map_err(unreadable)?;
+    let authority = match authorities.iter().position(|authority| issuer(spec.ca, authority, &leaf).is_ok()) {
+        Some(at) => authorities.swap_remove(at),
+        None => return issuer(spec.ca, &authorities[0], &leaf).map(|()| String::new()),
+    };
     let ca_left = authority.validity().not_after.timestamp() - now;
     let expired = (ca_left <= 0).then(|| format!("the {} expired {} ago", spec.ca, span(-ca_left)));
     says(spec, &leaf, now, expired)
@@ -92,6 +97,18 @@ pub fn has_ended(pem: &str, now: i64) -> bool {
     Parsed::new(pem).is_ok_and(|parsed| parsed.cert().is_ok_and(|cert| cert.validity().not_after.timestamp() <= now))
 }
 
+/// How certificates name the key of an authority, of which `pem` is the certificate: `DA:4A:…`, as openssl prints it.
+#[must_use]
+pub fn key_id(pem: &str) -> Option<String> {
+    let parsed = Parsed::new(pem).ok()?;
+    let cert = parsed.cert().ok()?;
+    let id = cert.extensions().iter().find_map(|e| match e.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0),
+        _ => None,
+    })?;
+    Some(id.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":"))
+}
+
 /// Whether two PEM certificates are of the same key; `false` where one cannot be read.
 #[must_use]
 pub fn same_key(one: &str, other: &str) -> bool {
@@ -109,6 +126,13 @@ impl Parsed {
         let found = blocks.into_iter().find(|b| b.label == "CERTIFICATE").ok_or("not a PEM certificate")?;
         found.parse_x509().map_err(|_| "damaged")?;
         Ok(Self(found))
+    }
+
+    /// Every certificate of the text, one at least.
+    fn all(pem: &str) -> Result<Vec<Self>, String> {
+        let blocks = Pem::iter_from_buffer(pem.as_bytes()).filter_map(Result::ok).filter(|b| b.label == "CERTIFICATE");
+        let all: Vec<Self> = blocks.map(|b| b.parse_x509().is_ok().then_some(b).map(Self).ok_or("damaged")).collect::<Result<_, _>>()?;
+        if all.is_empty() { Err("not a PEM certificate".into()) } else { Ok(all) }
     }
 
     /// A view of it.

@@ -13,7 +13,7 @@ pub(crate) mod fixture;
 mod tests;
 
 pub use issue::{BACKDATE, issue, issue_for_a_day, make_authority, reissue};
-pub use judge::{begins, has_ended, is_certificate, judge, judge_alone, judge_authority, same_key};
+pub use judge::{begins, has_ended, is_certificate, judge, judge_alone, judge_authority, key_id, same_key};
 pub use key::{Authority, Pair, ServiceAccountKey, WireGuardKey, encryption_key};
 pub use leaf::{Ca, LeafSpec, Usage};
 pub use leaves::{CLUSTER, NamedLeaf, leaves, name, visitor};

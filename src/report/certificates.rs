@@ -130,11 +130,17 @@ fn moment(seconds: i64) -> String {
 pub struct Certificates {
     pub cluster: String,
     pub all: Vec<Certificate>,
+    /// What is being replaced, a line each.
+    pub under_way: Vec<String>,
     /// What could not be looked at: where, and what was seen.
     pub unknown: Vec<(String, String)>,
 }
 
 impl Certificates {
+    fn warnings(&self) -> Vec<String> {
+        self.under_way.iter().cloned().chain(self.all.iter().filter_map(Certificate::warning)).collect()
+    }
+
     /// Whether nothing needs anybody now, as far as could be seen.
     #[must_use]
     pub fn is_well(&self) -> bool {
@@ -148,8 +154,7 @@ impl Certificates {
         let mut out = String::new();
         let head = ["node", "days", "ends", "renewed by", "certificate", "subject", "issuer"];
         section(&mut out, paint, &format!("Certificates of {}", self.cluster), &head, self.all.iter().map(row).collect());
-        let warnings: Vec<Vec<String>> = self.all.iter().filter_map(Certificate::warning).map(|line| vec![line]).collect();
-        section(&mut out, paint, "Warnings", &[], warnings);
+        section(&mut out, paint, "Warnings", &[], self.warnings().into_iter().map(|line| vec![line]).collect());
         let unknown = self.unknown.iter().map(|(place, seen)| vec![place.clone(), clean(seen).into_owned()]).collect();
         section(&mut out, paint, "Could not be looked at", &[], unknown);
         out.truncate(out.trim_end().len());
@@ -164,7 +169,7 @@ impl Certificates {
             "format": FORMAT,
             "cluster": self.cluster,
             "certificates": self.all.iter().map(Certificate::json).collect::<Vec<_>>(),
-            "warnings": self.all.iter().filter_map(Certificate::warning).collect::<Vec<_>>(),
+            "warnings": self.warnings(),
             "unknown": unknown,
         })
     }
@@ -223,7 +228,12 @@ pub(super) mod tests {
     #[test]
     fn a_table_and_json() {
         let unknown = vec![("garage".into(), "no answer\x1b[2J".into())];
-        let all = Certificates { cluster: "home".into(), all: vec![left(300, Renewal::Timer), left(-2, Renewal::Kubelet)], unknown };
+        let all = Certificates {
+            cluster: "home".into(),
+            all: vec![left(300, Renewal::Timer), left(-2, Renewal::Kubelet)],
+            unknown,
+            ..Certificates::default()
+        };
         assert_eq!(
             all.text(false),
             "Certificates of home\n  \

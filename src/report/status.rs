@@ -18,6 +18,8 @@ pub struct Status {
     pub links: Vec<LinkStatus>,
     pub etcd: Vec<EtcdStatus>,
     pub snapshots: Vec<SnapshotStatus>,
+    /// What is being replaced, a line each.
+    pub under_way: Vec<String>,
     /// What could not be looked at: where, and what was seen.
     pub unknown: Vec<(String, String)>,
 }
@@ -109,11 +111,12 @@ impl SnapshotStatus {
 }
 
 impl Status {
-    /// What runs out soon, or has; what somebody should look at.
+    /// What is being replaced; what runs out soon, or has; what somebody should look at.
     fn warnings(&self) -> Vec<String> {
         let certificates = self.certificates.iter().filter_map(Certificate::warning);
         let etcd = self.etcd.iter().filter_map(EtcdStatus::warning);
-        certificates.chain(etcd).chain(self.snapshots.iter().filter_map(SnapshotStatus::warning)).collect()
+        let known = self.under_way.iter().cloned().chain(certificates);
+        known.chain(etcd).chain(self.snapshots.iter().filter_map(SnapshotStatus::warning)).collect()
     }
 
     /// What keeps the cluster from being whole, as far as it could be looked at: which check says so, and what it saw.

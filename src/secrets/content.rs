@@ -1,14 +1,16 @@
 //! The clear text of a secrets file: TOML with a format version. It exists in memory only.
 
-use super::{Authority, NextKey, Pair, SecretText, Secrets, WireGuardKey};
+use super::{Authorities, Authority, Next, Pair, SecretText, Secrets, WireGuardKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 /// The format that this version writes where nothing in it is newer.
 const OLDEST: u32 = 1;
-/// The newest that it reads: with a second key of encryption at rest, or another than the first.
-const FORMAT: u32 = 2;
+/// The newest that it reads: with authorities that are about to take the others' place.
+const FORMAT: u32 = 3;
+/// With a second key of encryption at rest, or another than the first.
+const KEYS: u32 = 2;
 
 /// Why a text is not a secrets file. Never quotes the text.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,11 +39,13 @@ struct Content {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     encryption_number: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    encryption_next: Option<Next>,
+    encryption_next: Option<NextKey>,
     service_account: KeyPair,
     cluster_ca: Certified,
     etcd_ca: Certified,
     front_proxy_ca: Certified,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    authorities_next: Option<NextAuthorities>,
     wireguard: BTreeMap<String, KeyPair>,
     /// By owner, then by name.
     leaves: BTreeMap<String, BTreeMap<String, Certified>>,
@@ -64,9 +68,21 @@ struct Certified {
 /// The key that is about to take the other's place.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Next {
+struct NextKey {
     key: Hidden,
     first: bool,
+}
+
+/// The authorities that are.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct NextAuthorities {
+    first: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trusted_since: Option<i64>,
+    cluster: Certified,
+    etcd: Certified,
+    front_proxy: Certified,
 }
 
 /// Secret text on its way into the encrypted file: serializable here and nowhere else.
@@ -99,7 +115,7 @@ pub(super) fn read(text: &str) -> Result<Secrets, Unreadable> {
     }
     let content: Content = toml::from_str(text).map_err(|e| line(&e))?;
     let secrets = Secrets::from(content);
-    match crate::pki::Ca::ALL.into_iter().find(|&ca| !secrets.authority(ca).is_whole()) {
+    match crate::pki::Ca::ALL.into_iter().find(|&ca| !secrets.authorities_of(ca).all(Authority::is_whole)) {
         Some(ca) => Err(Unreadable::Mismatch(ca)),
         None => Ok(secrets),
     }
@@ -113,20 +129,33 @@ impl From<&Secrets> for Content {
         }
         let wireguard = |(name, key): (&String, &WireGuardKey)| (name.clone(), key_pair(&key.private, &key.public));
         Self {
-            format: if s.encryption_number > 1 || s.encryption_next.is_some() { FORMAT } else { OLDEST },
+            format: match (&s.authorities_next, &s.encryption_next) {
+                (Some(_), _) => FORMAT,
+                (None, Some(_)) => KEYS,
+                (None, None) if s.encryption_number > 1 => KEYS,
+                (None, None) => OLDEST,
+            },
             cluster: s.cluster.clone(),
             etcd_cluster_id: s.etcd_cluster_id.clone(),
             encryption_key: Hidden(s.encryption_key.clone()),
             encryption_number: (s.encryption_number > 1).then_some(s.encryption_number),
-            encryption_next: s.encryption_next.as_ref().map(|n| Next { key: Hidden(n.key.clone()), first: n.first }),
+            encryption_next: s.encryption_next.as_ref().map(|n| NextKey { key: Hidden(n.value.clone()), first: n.first }),
             service_account: key_pair(&s.service_account, &s.service_account_public),
             cluster_ca: certified(&s.cluster_ca.cert, &s.cluster_ca.key),
             etcd_ca: certified(&s.etcd_ca.cert, &s.etcd_ca.key),
             front_proxy_ca: certified(&s.front_proxy_ca.cert, &s.front_proxy_ca.key),
+            authorities_next: s.authorities_next.as_ref().map(next_authorities),
             wireguard: s.wireguard.iter().map(wireguard).collect(),
             leaves,
         }
     }
+}
+
+fn next_authorities(next: &Next<Authorities>) -> NextAuthorities {
+    let of = |authority: &Authority| certified(&authority.cert, &authority.key);
+    let Next { value, first } = next;
+    let (cluster, etcd, front_proxy) = (of(&value.cluster), of(&value.etcd), of(&value.front_proxy));
+    NextAuthorities { first: *first, trusted_since: value.trusted_since, cluster, etcd, front_proxy }
 }
 
 fn certified(cert: &str, key: &SecretText) -> Certified {
@@ -151,11 +180,20 @@ impl From<Content> for Secrets {
             cluster_ca: authority(c.cluster_ca),
             etcd_ca: authority(c.etcd_ca),
             front_proxy_ca: authority(c.front_proxy_ca),
+            authorities_next: c.authorities_next.map(|n| Next {
+                value: Authorities {
+                    cluster: authority(n.cluster),
+                    etcd: authority(n.etcd),
+                    front_proxy: authority(n.front_proxy),
+                    trusted_since: n.trusted_since,
+                },
+                first: n.first,
+            }),
             service_account: c.service_account.private.0,
             service_account_public: c.service_account.public,
             encryption_key: c.encryption_key.0,
             encryption_number: c.encryption_number.unwrap_or(1),
-            encryption_next: c.encryption_next.map(|n| NextKey { key: n.key.0, first: n.first }),
+            encryption_next: c.encryption_next.map(|n| Next { value: n.key.0, first: n.first }),
             wireguard: c.wireguard.into_iter().map(|(n, k)| (n, WireGuardKey { private: k.private.0, public: k.public })).collect(),
             leaves,
             etcd_cluster_id: c.etcd_cluster_id,

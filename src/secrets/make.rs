@@ -26,6 +26,7 @@ impl Secrets {
             encryption_key: encryption_key(),
             encryption_number: 1,
             encryption_next: None,
+            authorities_next: None,
             wireguard: BTreeMap::new(),
             leaves: BTreeMap::new(),
             etcd_cluster_id: None,

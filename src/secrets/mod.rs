@@ -2,6 +2,7 @@
 
 mod content;
 mod crypt;
+mod exchange;
 mod identity;
 mod make;
 mod model;
@@ -14,8 +15,9 @@ mod tests;
 
 pub use crate::pki::{Authority, Pair, SecretText, ServiceAccountKey, WireGuardKey};
 pub use crypt::Recipient;
+pub use exchange::{Authorities, Next, Stage};
 pub use identity::{Identity, IdentityChoice, create_identity, find_identity, identity};
-pub use model::{KeyStage, NextKey, Secrets};
+pub use model::Secrets;
 pub use prepare::{Prepared, ToLook, prepare, prepare_to_look};
 pub use store::{open, open_bytes, recipients, save};
 pub use stream::{Unsealed, seal, unseal};

@@ -41,6 +41,7 @@ impl Secrets {
             encryption_key: SecretText::new(key(&format!("{salt}encryption"))),
             encryption_number: 1,
             encryption_next: None,
+            authorities_next: None,
             wireguard: cluster.nodes.iter().map(|n| (n.name.clone(), wireguard(&n.name))).collect(),
             leaves: leaves.into_iter().map(|l| ((l.owner.clone(), l.name.to_owned()), pair(&l.owner, l.name))).collect(),
             etcd_cluster_id: None,

@@ -138,20 +138,49 @@ fn a_new_key_of_encryption_at_rest_comes_in_by_stages_and_each_is_kept() {
     let new = pki::encryption_key();
     let seen = |s: &Secrets| s.encryption_keys().into_iter().map(|(name, key)| (name, key.clone())).collect::<Vec<_>>();
     let (one, two) = (("key1".to_owned(), old), ("key2".to_owned(), new.clone()));
-    for (stage, keys) in [
-        (KeyStage::Read, vec![one.clone(), two.clone()]),
-        (KeyStage::Written, vec![two.clone(), one]),
-        (KeyStage::Alone, vec![two.clone()]),
-    ] {
+    for (stage, keys) in
+        [(Stage::Known, vec![one.clone(), two.clone()]), (Stage::First, vec![two.clone(), one]), (Stage::Alone, vec![two.clone()])]
+    {
         assert_eq!(secrets.turn_encryption_key(|| new.clone()), stage);
         place.save(&secrets);
         let kept = place.open().unwrap();
         assert_eq!((seen(&kept), kept.key_stage()), (keys, stage));
         assert_eq!(kept, secrets);
     }
-    assert_eq!(secrets.turn_encryption_key(pki::encryption_key), KeyStage::Read);
+    assert_eq!(secrets.turn_encryption_key(pki::encryption_key), Stage::Known);
     assert_eq!(seen(&secrets)[0], two);
     assert_eq!(seen(&secrets)[1].0, "key3");
+}
+
+#[test]
+fn authorities_come_in_by_stages_and_each_is_kept() {
+    let (place, mut secrets) = (Place::new(), secrets());
+    let old = secrets.cluster_ca.clone();
+    let signed = |s: &Secrets| {
+        let all = pki::leaves(&cluster());
+        all.iter().filter(|l| pki::judge(&l.spec, &old.cert, &s.leaf(&l.owner, l.name).unwrap().cert, NOW).is_ok()).count()
+    };
+    let by_old = signed(&secrets);
+    let mut new = None;
+    for (stage, both) in [(Stage::Known, true), (Stage::First, true), (Stage::Alone, false)] {
+        secrets.turn_authorities(NOW).unwrap();
+        let next = new.get_or_insert_with(|| secrets.authorities_next.clone().unwrap().value).clone();
+        assert_eq!(secrets.authority_stage(), stage);
+        let changed = secrets.refresh(&cluster(), NOW).unwrap().len();
+        let (by, all) = if stage == Stage::Known { (&old, 0) } else { (&next.cluster, secrets.leaves.len()) };
+        assert_eq!(secrets.authority(Ca::Cluster), by);
+        assert_eq!(changed, if stage == Stage::First { all } else { 0 });
+        assert_eq!(signed(&secrets), if stage == Stage::Known { by_old } else { 0 });
+        let trusted = if both { format!("{}{}", old.cert, next.cluster.cert) } else { next.cluster.cert.clone() };
+        assert_eq!(secrets.trusted(Ca::Cluster), trusted);
+        for leaf in pki::leaves(&cluster()) {
+            pki::judge(&leaf.spec, &secrets.trusted(leaf.spec.ca), &secrets.leaf(&leaf.owner, leaf.name).unwrap().cert, NOW).unwrap();
+        }
+        assert_eq!(secrets.under_way().len(), usize::from(both));
+        place.save(&secrets);
+        assert_eq!(place.open().unwrap(), secrets);
+    }
+    assert_eq!((secrets.etcd_ca, secrets.front_proxy_ca), (new.clone().unwrap().etcd, new.unwrap().front_proxy));
 }
 
 #[test]
@@ -277,7 +306,7 @@ fn content_that_is_not_ours_is_refused_and_never_quoted() {
     let (place, mut secrets) = (Place::new(), secrets());
     let text = super::content::write(&secrets).unwrap();
     for (clear, what, evidence) in [
-        (text.replacen("format = 1", "format = 3", 1), "was written by a newer homectl", "its format is 3"),
+        (text.replacen("format = 1", "format = 4", 1), "was written by a newer homectl", "its format is 4"),
         (text.replacen("format = 1", "format = 1\nhunter2 = \"hunter2\"", 1), "is damaged", "(line 2)"),
         (text.replacen("format = 1", "format = \"hunter2\"", 1), "is damaged", "(line 1)"),
         ("hunter2".into(), "is damaged", "(line 1)"),

@@ -116,7 +116,7 @@ fn kernel(ctx: &Ctx) -> Result<Vec<Want>> {
 /// Here and not with the control plane's keys, since every node verifies with it.
 fn certificate_authority(ctx: &Ctx) -> File {
     let readers = [api_proxy::UNIT, kubelet::UNIT, kube_proxy::UNIT].into_iter().chain(kube_router::service(ctx));
-    let file = readers.fold(certificate(Ca::Cluster, &ctx.secrets.cluster_ca.cert), File::restarts);
+    let file = readers.fold(certificate(Ca::Cluster, &ctx.secrets.trusted(Ca::Cluster)), File::restarts);
     if ctx.node.is_control_plane() { file.restarts("kube-apiserver.service").restarts("kube-controller-manager.service") } else { file }
 }
 

@@ -3,7 +3,7 @@
 use super::Ctx;
 use super::pki::cert_path;
 use crate::error::{Failure, Result};
-use crate::pki::{LeafSpec, leaves};
+use crate::pki::{Ca, LeafSpec, leaves};
 use crate::secrets::{Pair, SecretText};
 use crate::template::{context, render};
 use crate::want::{File, Leaf, LeafForm, Measure, Want};
@@ -25,7 +25,7 @@ pub(super) fn kubeconfig(ctx: &Ctx, name: &str, path: &str, unit: Option<&str>) 
     let (spec, pair) = held(ctx, name)?;
     let values = context! {
         cluster => &ctx.cluster.name, server => local_api(ctx), user => &spec.common_name,
-        ca => BASE64.encode(ctx.secrets.cluster_ca.cert.as_bytes()),
+        ca => BASE64.encode(ctx.secrets.trusted(Ca::Cluster).as_bytes()),
         certificate => BASE64.encode(pair.cert.as_bytes()),
         key => BASE64.encode(pair.key.expose().as_bytes()),
     };

@@ -13,6 +13,8 @@ const CONFIG: &str = "/var/lib/kubelet/config.yaml";
 const KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
 const RESOLV_CONF: &str = "/etc/homectl/resolv.conf";
 const LABELS: &str = "/etc/homectl/kubelet-labels";
+/// The kubelet asks for one where there is none.
+pub(super) const SERVING: &str = "/var/lib/kubelet/pki/kubelet-server-current.pem";
 const INITIAL: &str = "/var/lib/kubelet/pki/kubelet-client-initial.pem";
 
 /// TLS 1.2 suites with forward secrecy and authenticated encryption (CIS 4.2.12); those of TLS 1.3 are all good.
@@ -34,6 +36,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     ];
     wants.extend(programs::links(ctx, Component::Kubelet)?);
     wants.extend(if resolver(ctx) == RESOLV_CONF { Some(resolv) } else { resolv.absent() });
+    wants.extend(serving_certificate(ctx).map(Want::Guard));
     wants.extend([
         Want::File(
             File::text(KUBECONFIG, kubeconfig::node(&ctx.cluster.name, "kubelet", ctx.cluster.local_api())?).mode(0o600).restarts(UNIT),
@@ -51,7 +54,8 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     Ok(Some(Step {
         id: ctx.id("kubelet"),
         title: "kubelet".into(),
-        after: Vec::new(),
+        // A new authority signs what a kubelet asks for once every controller manager has its key.
+        after: ctx.new_signer().map_or_else(Vec::new, |_| ctx.controller_managers()),
         wants,
         ready: Some(ready),
         rolling: Some("kubelet"),
@@ -234,7 +238,7 @@ fn client_certificate(ctx: &Ctx) -> Result<Guard> {
     let Some(pair) = ctx.secrets.leaf(name, crate::pki::name::KUBELET) else {
         return Err(Failure::bug(format!("the secrets hold no client certificate of {name}'s kubelet")));
     };
-    let ok = client_ok(CLIENT, CA, name)?;
+    let ok = client_ok(CLIENT, CA, name, ctx.new_signer().as_deref())?;
     let pem = data_encoding::BASE64.encode(format!("{}{}", pair.cert, pair.key.expose()).as_bytes());
     let run = format!("put {INITIAL} 0600 root:root <<'@homectl'\n{pem}\n@homectl\nrelink {CLIENT} {INITIAL}\n");
     let guard = Guard::new(format!("certificate:{CLIENT}"), format!("a valid client certificate of system:node:{name}"), ok, run)
@@ -243,9 +247,38 @@ fn client_certificate(ctx: &Ctx) -> Result<Guard> {
     Ok([UNIT, kube_proxy::UNIT].into_iter().chain(kube_router::service(ctx)).fold(guard, Guard::restarts))
 }
 
-/// The test: exits 75 before openssl and the CA are there, 1 with the reason, 0 for a valid certificate of `node`.
-fn client_ok(link: &str, ca: &str, node: &str) -> Result<String> {
-    render("kubelet/client-ok.sh.j2", context! { link, ca, subject => quote(&format!("CN=system:node:{node}")) })
+/// While another authority takes over: a serving certificate by the former one goes, so that the kubelet asks for another.
+fn serving_certificate(ctx: &Ctx) -> Option<Guard> {
+    let signer = ctx.new_signer()?;
+    // What lies there and what is shown: a run may have been cut between the two.
+    let ok = format!(
+        "if [ -e {SERVING} ] && ! {{ openssl x509 -in {SERVING} 2>/dev/null | {ours}; }}; then echo 'signed by the authority that goes'; exit 1; fi\n\
+         shown=$({shown}) || shown=\n\
+         if [ -n \"$shown\" ] && ! {{ printf '%s\\n' \"$shown\" | {ours}; }}; then echo 'the kubelet shows one of the authority that goes'; exit 1; fi\n",
+        ours = signed_by(&signer),
+        shown = shown(&ctx.node.overlay.to_string()),
+    );
+    let title = "a serving certificate signed by the new authority, or none";
+    Some(Guard::new(format!("certificate:{SERVING}"), title, ok, format!("rm -f {SERVING}\n")).restarts(UNIT))
+}
+
+/// sh that says of the certificate on its stdin whether the authority of this key made it.
+pub(super) fn signed_by(key_id: &str) -> String {
+    format!("openssl x509 -noout -ext subjectKeyIdentifier,authorityKeyIdentifier 2>/dev/null | grep -q {}", quote(key_id))
+}
+
+/// sh that prints the certificate that the kubelet at `address` shows.
+pub(super) fn shown(address: &str) -> String {
+    format!("timeout 5 openssl s_client -connect {address}:10250 </dev/null 2>/dev/null | openssl x509 2>/dev/null")
+}
+
+/// The test: exits 75 before openssl and the CA are there, 1 with the reason, 0 for a valid certificate of `node`, made by
+/// the authority with the key `signer` where that matters.
+fn client_ok(link: &str, ca: &str, node: &str, signer: Option<&str>) -> Result<String> {
+    render(
+        "kubelet/client-ok.sh.j2",
+        context! { link, ca, signer => signer.map(quote), subject => quote(&format!("CN=system:node:{node}")) },
+    )
 }
 
 /// What a kubelet leaves: pods with their mounts and control groups, chains of the packet filter, a setting of logind.
@@ -258,7 +291,7 @@ fn undo() -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pki::{Authority, Ca, LeafSpec, Pair, Usage, issue, make_authority};
+    use crate::pki::{Authority, Ca, LeafSpec, Pair, Usage, issue, key_id, make_authority};
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
@@ -294,11 +327,15 @@ mod tests {
     }
 
     /// The test as it runs on a node: its status and what it says.
-    fn judged(dir: &Path) -> (i32, String) {
+    fn judged_by(dir: &Path, signer: Option<&str>) -> (i32, String) {
         let path = |name: &str| dir.join(name).display().to_string();
-        let script = client_ok(&path("current.pem"), &path("ca.crt"), "attic").unwrap();
+        let script = client_ok(&path("current.pem"), &path("ca.crt"), "attic", signer).unwrap();
         let output = std::process::Command::new("sh").args(["-uc", &script]).output().unwrap();
         (output.status.code().unwrap(), String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    fn judged(dir: &Path) -> (i32, String) {
+        judged_by(dir, None)
     }
 
     #[test]
@@ -324,6 +361,11 @@ mod tests {
         assert!(judged(dir).1.contains("leads nowhere"));
         put(&good, &good);
         assert_eq!(judged(dir), (0, String::new()));
+        // Of two that are trusted, one signs.
+        std::fs::write(dir.join("ca.crt"), format!("{}{}", home.cert, other.cert)).unwrap();
+        assert_eq!(judged_by(dir, key_id(&home.cert).as_deref()), (0, String::new()));
+        assert_eq!(judged_by(dir, key_id(&other.cert).as_deref()), (1, "signed by the authority that goes".into()));
+        std::fs::write(dir.join("ca.crt"), &home.cert).unwrap();
         for (pair, key, said) in [
             (&certificate(&home, "attic", now - 86_400 * 500), None, "expired"),
             (&certificate(&home, "cellar", now), None, "of somebody else"),

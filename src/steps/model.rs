@@ -5,7 +5,8 @@ use crate::cluster::{Cluster, Node};
 use crate::facts::Facts;
 use crate::kube::Condition;
 use crate::os::Os;
-use crate::secrets::Secrets;
+use crate::pki::{Ca, key_id};
+use crate::secrets::{Secrets, Stage};
 use crate::want::{Sh, Want};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -139,6 +140,20 @@ impl Ctx<'_> {
     #[must_use]
     pub fn id(&self, name: &str) -> StepId {
         StepId::node(&self.node.name, name)
+    }
+
+    /// Which key the cluster's new authority has, while it signs and the former one is still trusted: what bears another
+    /// signature then is made anew.
+    #[must_use]
+    pub fn new_signer(&self) -> Option<String> {
+        let signs = self.secrets.authority_stage() == Stage::First;
+        signs.then(|| key_id(&self.secrets.authority(Ca::Cluster).cert)).flatten()
+    }
+
+    /// The steps of all controller managers.
+    #[must_use]
+    pub fn controller_managers(&self) -> Vec<StepId> {
+        self.cluster.control_planes().map(|n| StepId::node(&n.name, "controller-manager")).collect()
     }
 
     /// The steps by which the API comes up, one for each control plane.

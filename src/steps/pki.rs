@@ -9,6 +9,9 @@ use crate::want::{Dir, File, Want};
 /// Where certificates and keys lie.
 pub(super) const PKI: &str = "/etc/kubernetes/pki";
 
+/// The one certificate of the cluster's authority that belongs to the key; who signs takes no more than one.
+pub(super) const SIGNER: &str = "/etc/kubernetes/pki/ca-signing.crt";
+
 const API: &str = "kube-apiserver.service";
 const CONTROLLERS: &str = "kube-controller-manager.service";
 const SCHEDULER: &str = "kube-scheduler.service";
@@ -22,23 +25,24 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     let secrets = ctx.secrets;
     let wants = vec![
         Want::Dir(Dir::new(format!("{PKI}/etcd"))),
-        Want::File(told(File::secret(key_path(Ca::Cluster), secrets.cluster_ca.key.clone()), &[CONTROLLERS])),
-        Want::File(told(certificate(Ca::FrontProxy, &secrets.front_proxy_ca.cert), &[API, CONTROLLERS, SCHEDULER])),
-        Want::File(File::secret(key_path(Ca::FrontProxy), secrets.front_proxy_ca.key.clone())),
-        Want::File(told(certificate(Ca::Etcd, &secrets.etcd_ca.cert), &[super::etcd::UNIT, API])),
-        Want::File(File::secret(key_path(Ca::Etcd), secrets.etcd_ca.key.clone())),
+        Want::File(told(File::text(SIGNER, &secrets.authority(Ca::Cluster).cert).certifies(Ca::Cluster), &[CONTROLLERS])),
+        Want::File(told(File::secret(key_path(Ca::Cluster), secrets.authority(Ca::Cluster).key.clone()), &[CONTROLLERS])),
+        Want::File(told(certificate(Ca::FrontProxy, &secrets.trusted(Ca::FrontProxy)), &[API, CONTROLLERS, SCHEDULER])),
+        Want::File(File::secret(key_path(Ca::FrontProxy), secrets.authority(Ca::FrontProxy).key.clone())),
+        Want::File(told(certificate(Ca::Etcd, &secrets.trusted(Ca::Etcd)), &[super::etcd::UNIT, API])),
+        Want::File(File::secret(key_path(Ca::Etcd), secrets.authority(Ca::Etcd).key.clone())),
         Want::File(told(File::secret(format!("{PKI}/sa.key"), secrets.service_account.clone()), &[API, CONTROLLERS])),
         Want::File(told(File::text(format!("{PKI}/sa.pub"), &secrets.service_account_public), &[API])),
     ];
     Ok(Some(Step { id: ctx.id("pki"), title: "authorities".into(), after: Vec::new(), wants, ready: None, rolling: None }))
 }
 
-/// Where an authority's certificate lies.
+/// Where the certificates of an authority lie that are trusted: two while one takes the other's place.
 pub(super) fn cert_path(ca: Ca) -> String {
     format!("{PKI}/{}.crt", stem(ca))
 }
 
-/// The file of an authority's certificate, of which `pem` is the text.
+/// The file of an authority's certificates, of which `pem` is the text.
 pub(super) fn certificate(ca: Ca, pem: &str) -> File {
     File::text(cert_path(ca), pem).certifies(ca)
 }

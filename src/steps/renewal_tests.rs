@@ -22,9 +22,15 @@ struct Plane {
 
 impl Plane {
     fn aged(days: i64) -> Self {
+        Self::of(days, |_, _| ())
+    }
+
+    /// The same, with something done to the secrets since; `now` in Unix seconds.
+    fn of(days: i64, since: impl FnOnce(&mut Secrets, i64)) -> Self {
         let now = i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()).unwrap();
         let mut fixture = Fixture::three();
         fixture.secrets = Secrets::make(&fixture.cluster, now - days * DAY).unwrap();
+        since(&mut fixture.secrets, now);
         let steps = node(&fixture.ctx("attic")).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let mut leaves = Vec::new();
@@ -127,6 +133,17 @@ fn what_is_due_gets_another_year_with_the_same_key_names_and_usages() {
             }
         }
         assert_eq!(plane.leaves.iter().filter(|l| l.spec.ca == Ca::Etcd).count(), 4);
+    }
+}
+
+/// While other authorities take over, two are trusted: the one whose key lies there signs.
+#[test]
+fn a_certificate_is_renewed_by_the_authority_that_signs() {
+    for stages in [1, 2] {
+        let plane = Plane::of(300, |secrets, now| (0..stages).for_each(|_| secrets.turn_authorities(now - DAY).unwrap()));
+        let out = plane.run(&[], &[]);
+        assert!(out.status.success(), "{stages}: {}", said(&out));
+        assert!(plane.leaves.iter().all(|leaf| plane.judge(leaf).unwrap().contains("364 days")));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::etcd::ctl;
 use super::{Ctx, Step, apiserver};
 use crate::error::Result;
-use crate::secrets::KeyStage;
+use crate::secrets::Stage;
 use crate::want::{Guard, Want};
 
 /// Where the API keeps what is encrypted.
@@ -15,7 +15,7 @@ const TRIES: u32 = 5;
 #[expect(clippy::unnecessary_wraps, reason = "one shape for all steps")]
 pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     let first = ctx.cluster.control_planes().find(|n| ctx.all.contains_key(&n.name));
-    if ctx.secrets.key_stage() != KeyStage::Written || first.is_none_or(|n| n.name != ctx.node.name) {
+    if ctx.secrets.key_stage() != Stage::First || first.is_none_or(|n| n.name != ctx.node.name) {
         return Ok(None);
     }
     let name = ctx.secrets.encryption_keys().first().map(|(name, _)| name.clone()).unwrap_or_default();

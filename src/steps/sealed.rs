@@ -91,6 +91,8 @@ mod tests {
             ("file:/etc/kubernetes/pki/apiserver-etcd-client.key", "whole"),
             ("file:/etc/kubernetes/pki/apiserver-kubelet-client.key", "whole"),
             ("file:/etc/kubernetes/pki/apiserver.key", "whole"),
+            ("file:/etc/kubernetes/pki/ca-signing.crt", "authority"),
+            ("file:/etc/kubernetes/pki/ca-signing.crt", "authority"),
             ("file:/etc/kubernetes/pki/ca.crt", "authority"),
             ("file:/etc/kubernetes/pki/ca.key", "whole"),
             ("file:/etc/kubernetes/pki/etcd/ca.crt", "authority"),

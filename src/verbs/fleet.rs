@@ -7,8 +7,9 @@ use crate::error::{Failure, Result, exit};
 use crate::exec::EventKind;
 use crate::facts::{self, Facts};
 use crate::kube::Api;
+use crate::pki::Ca;
 use crate::report::Reporter;
-use crate::secrets::{SecretText, Secrets};
+use crate::secrets::SecretText;
 use crate::ssh::{self, Ask, ConnectSpec, Connection, Doors, KeyRing, RemoteError};
 use crate::steps;
 use futures::future::{join_all, try_join_all};
@@ -256,22 +257,23 @@ async fn ask(world: &World, node: &Node, access: &Access, out: &Reporter) -> Ans
 #[derive(Clone)]
 struct Ours {
     cluster: String,
-    /// sha256 of its authority's certificate, where the secrets tell.
-    authority: Option<String>,
+    /// sha256 of its authority's certificates, as they may lie on a machine, where the secrets tell.
+    authorities: Vec<String>,
 }
 
 impl Ours {
     fn of(world: &World) -> Self {
-        let sum = |secrets: &Secrets| SecretText::new(secrets.cluster_ca.cert.clone()).sha256();
-        Self { cluster: world.cluster.name.clone(), authority: world.secrets().ok().map(sum) }
+        let texts = world.secrets().into_iter().flat_map(|s| [s.trusted(Ca::Cluster), s.cluster_ca.cert.clone()]);
+        Self { cluster: world.cluster.name.clone(), authorities: texts.map(|text| SecretText::new(text).sha256()).collect() }
     }
 
     /// A machine that lost its record is known by the authority, which machines that have theirs tell, too.
     fn recognise(&self, facts: &mut BTreeMap<String, Facts>) {
         let recorded = facts.values().find(|f| f.cluster.as_ref() == Some(&self.cluster)).and_then(|f| f.authority.clone());
-        let Some(authority) = self.authority.clone().or(recorded) else { return };
-        for one in facts.values_mut() {
-            one.recognise(&self.cluster, &authority);
+        for authority in self.authorities.iter().chain(recorded.iter().filter(|_| self.authorities.is_empty())) {
+            for one in facts.values_mut() {
+                one.recognise(&self.cluster, authority);
+            }
         }
     }
 }

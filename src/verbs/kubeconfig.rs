@@ -38,7 +38,7 @@ fn render(world: &World) -> Result<String> {
     let secrets = world.opened()?;
     let operator = secrets.leaf("cluster", "operator").ok_or_else(|| Failure::bug("the secrets hold no operator certificate"))?;
     let b64 = |text: &str| data_encoding::BASE64.encode(text.as_bytes());
-    let ca = b64(&secrets.authority(Ca::Cluster).cert);
+    let ca = b64(&secrets.trusted(Ca::Cluster));
     let name = &world.cluster.name;
     let user = format!("{name}-operator");
     let mut clusters = Vec::new();

@@ -213,11 +213,12 @@ fn assemble(cluster: &Cluster, found: &Found) -> Result<Secrets> {
             shared(found, &Slot::Certificate(ca), &format!("certificate of the {ca}"))?,
             shared(found, &Slot::Key(ca), &format!("key of the {ca}"))?,
         );
-        let authority = Authority { cert: cert.expose().to_owned(), key };
-        if authority.is_whole() {
-            return Ok(authority);
-        }
-        Err(Failure::failed(format!("key and certificate of the {ca} on the machines do not belong together")))
+        // Where another is about to take its place there are two; the one that signs is whose key lies there.
+        let certificates = cert.expose().split_inclusive("-----END CERTIFICATE-----").map(|c| format!("{}\n", c.trim()));
+        let mut authorities = certificates.map(|cert| Authority { cert, key: key.clone() });
+        authorities
+            .find(Authority::is_whole)
+            .ok_or_else(|| Failure::failed(format!("key and certificate of the {ca} on the machines do not belong together")))
     };
     secrets.cluster_ca = authority(Ca::Cluster)?;
     secrets.etcd_ca = authority(Ca::Etcd)?;

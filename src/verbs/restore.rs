@@ -142,7 +142,9 @@ fn fits(world: &World, opened: &Opened) -> Result<()> {
         return Err(Failure::refused(format!("the backup is of the cluster `{theirs}`, the inventory is of `{}`", world.cluster.name))
             .help("name the right one of them"));
     }
-    if opened.secrets.encryption_key != ours.encryption_key {
+    // Where one key is taking another's place, a Secret may be encrypted with either.
+    let known = ours.encryption_keys();
+    if opened.secrets.encryption_keys().iter().any(|(_, key)| !known.iter().any(|(_, ours)| ours == key)) {
         return Err(Failure::refused("the secrets file has another encryption key than the backup: restored Secrets could not be read")
             .seen(world.secrets_path().display().to_string())
             .help("move the secrets file away: the one in the backup takes its place"));

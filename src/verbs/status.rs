@@ -9,6 +9,7 @@ use crate::cluster::Node;
 use crate::error::{Result, exit};
 use crate::kube::{self, ApiError};
 use crate::report::{EtcdStatus, LinkStatus, NodeStatus, Reporter, SnapshotStatus, Status};
+use crate::secrets::Secrets;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
 pub(super) async fn look(world: &World, fleet: &Fleet) -> Status {
     let (machines, told) = tokio::join!(certificates::ask_all(world, fleet, SCRIPT), api(world, fleet));
     let mut status = Status { cluster: world.cluster.name.clone(), kubernetes: world.cluster.kubernetes.to_string(), ..Status::default() };
+    status.under_way = world.secrets().map(Secrets::under_way).unwrap_or_default();
     status.unknown.extend(fleet.offline.iter().cloned());
     let (known, in_api) = told.unwrap_or_else(|seen| {
         status.unknown.push(("API".into(), seen));

@@ -44,6 +44,7 @@ pub(crate) fn secrets() -> Secrets {
         encryption_key: SecretText::new(String::new()),
         encryption_number: 1,
         encryption_next: None,
+        authorities_next: None,
         wireguard: BTreeMap::new(),
         leaves: pairs,
         etcd_cluster_id: None,

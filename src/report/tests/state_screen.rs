@@ -39,6 +39,7 @@ fn status() -> Status {
         links: vec![link("attic", "barn", Some(12)), link("barn", "attic", Some(11)), link("attic", "cabin", None)],
         etcd: vec![member(""), EtcdStatus::silent("barn", "context deadline exceeded\n")],
         snapshots: vec![snapshot(Some(3), 90), snapshot(Some(14), 90), snapshot(None, 14), snapshot(None, 1), snapshot(Some(14), 1)],
+        under_way: vec!["new authorities are on their way in".into()],
         unknown: vec![("cabin".into(), "connection timed out".into())],
     }
 }
@@ -72,6 +73,7 @@ Certificates
   attic  EXPIRED 2 ago  /etc/kubernetes/pki/apiserver.crt  CN=kube-apiserver
 
 Warnings
+  new authorities are on their way in
   attic: /etc/kubernetes/pki/apiserver.crt ends in 29 days and nobody renews it
   attic: /etc/kubernetes/pki/apiserver.crt expired on 2026-11-19; homectl certs rescue makes it anew
   barn: etcd is not well: context deadline exceeded
@@ -90,7 +92,7 @@ fn json_has_the_same() {
     assert_eq!(doc["nodes"][1]["reason"], "KubeletNotReady");
     assert_eq!(doc["certificates"][2]["days_left"], -2);
     assert_eq!(doc["certificates"][0]["renewed_by"], "nobody");
-    assert_eq!(doc["warnings"].as_array().map(Vec::len), Some(5));
+    assert_eq!(doc["warnings"].as_array().map(Vec::len), Some(6));
     assert_eq!((&doc["snapshots"][1]["age"], &doc["etcd"][1]["why"]), (&50400.into(), &"context deadline exceeded".into()));
     assert!(doc["links"][2]["handshake"].is_null());
     assert_eq!(doc["unknown"][0]["place"], "cabin");

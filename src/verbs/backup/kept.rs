@@ -124,7 +124,8 @@ pub(in crate::verbs) async fn proven(opened: &Opened, out: &Reporter) -> Result<
         ));
     }
     let manifest = &opened.content.manifest;
-    backup::prove(&programs, &opened.snapshot, opened.scratch.path(), &manifest.snapshot, &opened.secrets.encryption_key).await
+    let keys: Vec<_> = opened.secrets.encryption_keys().into_iter().map(|(_, key)| key).collect();
+    backup::prove(&programs, &opened.snapshot, opened.scratch.path(), &manifest.snapshot, &keys).await
 }
 
 /// etcd's programs for this computer, from the cache, or fetched into it.

@@ -7,6 +7,7 @@ use super::super::world::World;
 use crate::cli::{CertsList, Global};
 use crate::error::{Failure, Result, exit};
 use crate::report::{Certificates, Reporter, calendar};
+use crate::secrets::Secrets;
 use crate::whole;
 use std::time::Duration;
 
@@ -41,7 +42,8 @@ pub(super) async fn look(world: &World, fleet: &Fleet) -> Certificates {
         None
     });
     unknown.extend(machines.iter().filter_map(|(node, told)| Some((node.clone(), told.as_ref().err()?.clone()))));
-    Certificates { cluster: world.cluster.name.clone(), all: certificates::all(world, &machines, in_api.as_deref()), unknown }
+    let under_way = world.secrets().map(Secrets::under_way).unwrap_or_default();
+    Certificates { cluster: world.cluster.name.clone(), under_way, all: certificates::all(world, &machines, in_api.as_deref()), unknown }
 }
 
 async fn api(world: &World, fleet: &Fleet) -> Result<Option<Vec<u8>>, String> {

@@ -1,5 +1,7 @@
 //! `certs`: certificates and keys as a whole: what there is, all of it anew, back from the dead, and keys replaced.
 
+mod authorities;
+mod exchange;
 mod list;
 mod renew;
 mod rescue;

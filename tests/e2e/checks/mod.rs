@@ -21,6 +21,7 @@ pub(crate) struct Cluster<'a> {
 }
 
 /// A node as the inventory has it.
+#[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) name: &'static str,
     /// The last number of its LAN address.

@@ -19,7 +19,7 @@ if [ "${3:-}" = kubelet ]; then
     exit
 fi
 # The machine's own program, but for the dates, and without the restarts.
-sed -e "s/-startdate \"[^\"]*BACKDATE[^\"]*\" -enddate \"[^\"]*\"/-startdate $from -enddate $until/" \
+sed -e "s/-startdate .* 2>/-startdate $from -enddate $until 2>/" \
     -e 's/openssl verify /openssl verify -no_check_time /' -e 's/^        restart || status=1$/        :/' \
     /opt/homectl/lib/renew-certificates >/var/lib/e2e-age
 grep -q -e "-enddate $until" /var/lib/e2e-age

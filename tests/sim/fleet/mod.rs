@@ -2,6 +2,7 @@
 //! `sh`; `tests/sim/bin` stands in for systemd, packages and the kernel, and keeps their state in files of that root.
 
 mod api;
+mod authorities;
 mod budget;
 mod engine;
 mod gates;

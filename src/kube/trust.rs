@@ -1,0 +1,108 @@
+//! Whom pods trust: the authority's certificate that lies in every namespace, and pods that began before it changed and read
+//! it only once.
+
+use super::{Api, ApiError};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// What the controller manager keeps in every namespace, under `ca.crt`.
+const PUBLISHED: &str = "kube-root-ca.crt";
+
+/// What runs pods that began too early.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holder {
+    pub namespace: String,
+    /// `deployment/coredns`; `pod/x` where nothing would make it anew.
+    pub what: String,
+}
+
+impl Holder {
+    /// What a person types to have its pods begin again.
+    #[must_use]
+    pub fn restart(&self) -> String {
+        let verb = if self.what.starts_with("pod/") { "delete" } else { "rollout restart" };
+        format!("kubectl -n {} {verb} {}", self.namespace, self.what)
+    }
+}
+
+impl Api {
+    /// Namespaces in which another bundle than `pem` is published, or none.
+    ///
+    /// # Errors
+    /// The API does not answer.
+    pub async fn unpublished(&self, pem: &str) -> Result<Vec<String>, ApiError> {
+        let (Some(maps), Some(namespaces)) = (self.resource("v1", "ConfigMap").await?, self.resource("v1", "Namespace").await?) else {
+            return Ok(Vec::new());
+        };
+        let field = format!("metadata.name={PUBLISHED}");
+        let published = self.list_by(&maps, "", &[("fieldSelector", &field)]).await?;
+        let good = |map: &&Value| map["data"]["ca.crt"].as_str().is_some_and(|text| text.trim_end() == pem.trim_end());
+        let good: BTreeSet<&str> = published.iter().filter(good).filter_map(|map| map["metadata"]["namespace"].as_str()).collect();
+        let ends = |namespace: &Value| !namespace["metadata"]["deletionTimestamp"].is_null();
+        let all = self.list(&namespaces, "", "").await?;
+        let names = all.iter().filter(|n| !ends(n)).filter_map(|n| n["metadata"]["name"].as_str());
+        Ok(names.filter(|name| !good.contains(name)).map(str::to_owned).collect())
+    }
+
+    /// What runs pods that have had the published bundle since before `since` (Unix seconds).
+    ///
+    /// # Errors
+    /// The API does not answer.
+    pub async fn holders(&self, since: i64) -> Result<Vec<Holder>, ApiError> {
+        let Some(pods) = self.resource("v1", "Pod").await? else { return Ok(Vec::new()) };
+        let pods = self.list(&pods, "", "").await?;
+        let all: BTreeSet<Holder> = pods.iter().filter(|pod| holds(pod, since)).map(holder).collect();
+        Ok(all.into_iter().collect())
+    }
+}
+
+/// Whether a pod still runs that began before `since` and has the bundle in one of its volumes.
+fn holds(pod: &Value, since: i64) -> bool {
+    let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
+    let sources = volumes.flat_map(|v| v["projected"]["sources"].as_array().into_iter().flatten().chain([v]));
+    let has = sources.into_iter().any(|s| s["configMap"]["name"] == PUBLISHED);
+    let ended = ["Succeeded", "Failed"].iter().any(|phase| pod["status"]["phase"] == *phase);
+    let leaves = !pod["metadata"]["deletionTimestamp"].is_null();
+    let began = pod["status"]["startTime"].as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok());
+    has && !ended && !leaves && began.is_some_and(|at| at.as_second() < since)
+}
+
+fn holder(pod: &Value) -> Holder {
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let metadata = &pod["metadata"];
+    let owner = metadata["ownerReferences"].as_array().into_iter().flatten().find(|o| o["controller"] == true);
+    let (kind, name) = owner.map(|o| (text(&o["kind"]).to_lowercase(), text(&o["name"]))).unwrap_or_default();
+    let what = match (kind.as_str(), metadata["labels"]["pod-template-hash"].as_str()) {
+        ("replicaset", Some(hash)) => format!("deployment/{}", name.strip_suffix(&format!("-{hash}")).unwrap_or(&name)),
+        ("daemonset" | "statefulset", _) => format!("{kind}/{name}"),
+        _ => format!("pod/{}", text(&metadata["name"])),
+    };
+    Holder { namespace: text(&metadata["namespace"]), what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn who_has_the_old_bundle_and_how_its_pods_begin_again() {
+        let pod = |owner: Value, began: &str, source: &str| {
+            json!({
+                "metadata": {"name": "x-abc-1", "namespace": "media", "labels": {"pod-template-hash": "abc"}, "ownerReferences": owner},
+                "spec": {"volumes": [{"projected": {"sources": [{"serviceAccountToken": {}}, {"configMap": {"name": source}}]}}]},
+                "status": {"phase": "Running", "startTime": began},
+            })
+        };
+        let owner = |kind: &str, name: &str| json!([{"kind": kind, "name": name, "controller": true}]);
+        let (early, late) = ("2026-11-22T08:00:00Z", "2026-11-22T10:00:00Z");
+        let since = "2026-11-22T09:00:00Z".parse::<jiff::Timestamp>().unwrap().as_second();
+        assert!(holds(&pod(json!([]), early, PUBLISHED), since));
+        assert!(!holds(&pod(json!([]), late, PUBLISHED), since) && !holds(&pod(json!([]), early, "other"), since));
+        let told = |owner: Value| holder(&pod(owner, early, PUBLISHED)).restart();
+        assert_eq!(told(owner("ReplicaSet", "x-abc")), "kubectl -n media rollout restart deployment/x");
+        assert_eq!(told(owner("DaemonSet", "x")), "kubectl -n media rollout restart daemonset/x");
+        assert_eq!(told(owner("Job", "x")), "kubectl -n media delete pod/x-abc-1");
+        assert_eq!(told(json!([])), "kubectl -n media delete pod/x-abc-1");
+    }
+}

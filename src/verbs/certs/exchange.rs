@@ -1,0 +1,101 @@
+//! One thing takes the place of another in three stages, each of which is an apply. How far it has come is in the secrets file: a plain
+//! apply in between only finishes the stage.
+
+use super::super::apply;
+use super::super::kept::Kept;
+use super::super::world::{World, secrets_beside};
+use crate::cli::{Global, Target};
+use crate::cluster::Lock;
+use crate::error::{Failure, Result, exit};
+use crate::report::Reporter;
+use crate::secrets::{Secrets, Stage};
+use std::path::Path;
+
+/// What is exchanged.
+pub(super) struct Exchange {
+    pub(super) stage: fn(&Secrets) -> Stage,
+    /// Takes it one stage on; Unix seconds.
+    pub(super) turn: fn(&mut Secrets, i64) -> Result<()>,
+    /// What people hear at each stage: known, first, alone.
+    pub(super) says: [&'static str; 3],
+    /// And where it begins with one that is on its way.
+    pub(super) again: &'static str,
+}
+
+/// An exchange at work.
+pub(super) struct Run<'a> {
+    what: &'static Exchange,
+    path: &'a Path,
+    global: &'a Global,
+    out: &'a Reporter,
+    pub(super) world: World,
+    kept: Option<Kept>,
+    /// Whether this run began it.
+    pub(super) began: bool,
+}
+
+impl<'a> Run<'a> {
+    /// Begins it, or goes on with one that somebody began.
+    pub(super) async fn begin(what: &'static Exchange, args: &'a Target, global: &'a Global, out: &'a Reporter) -> Result<Self> {
+        everybody(global)?;
+        let path = &args.inventory;
+        let kept = Some(keep(path)?);
+        let mut world = World::open(path, global, out).await?;
+        let began = (what.stage)(world.opened()?) == Stage::Alone;
+        if began {
+            world.change(|secrets, _, now| (what.turn)(secrets, now))?;
+        } else {
+            out.talk(what.again);
+        }
+        Ok(Self { what, path, global, out, world, kept, began })
+    }
+
+    pub(super) fn stage(&self) -> Result<Stage> {
+        Ok((self.what.stage)(self.world.opened()?))
+    }
+
+    /// The apply of the stage that it is in; how it ended, where it did not end well.
+    pub(super) async fn apply(&mut self) -> Result<Option<u8>> {
+        let [known, first, alone] = self.what.says;
+        self.out.talk(match self.stage()? {
+            Stage::Known => known,
+            Stage::First => first,
+            Stage::Alone => alone,
+        });
+        let done = Box::pin(apply::within(&mut self.world, None, self.global, self.out)).await?;
+        // What was agreed to is not forgotten, however this stage ended.
+        if let Some(kept) = self.kept.take() {
+            kept.settle();
+        }
+        if done.code == exit::OK {
+            return Ok(None);
+        }
+        self.out.talk("Everything works as before. The same command goes on from here.");
+        Ok(Some(done.code))
+    }
+
+    /// Takes it one stage on.
+    pub(super) async fn turn(&mut self) -> Result<()> {
+        let turn = self.what.turn;
+        self.world.change(|secrets, _, _| turn(secrets, jiff::Timestamp::now().as_second()))?;
+        // What is signed by whoever signs now.
+        self.world = World::open(self.path, self.global, self.out).await?;
+        Ok(())
+    }
+}
+
+/// The files that a verb about keys changes before it asks.
+pub(super) fn keep(path: &Path) -> Result<Kept> {
+    Kept::of([secrets_beside(path), Lock::path(path)])
+}
+
+/// What several machines must know is known by all of them.
+pub(super) fn everybody(global: &Global) -> Result<()> {
+    if !global.limit.is_empty() {
+        return Err(Failure::new(exit::USAGE, "a key that several machines must know is replaced on all of them").help("leave --limit out"));
+    }
+    if global.allow_offline {
+        return Err(Failure::new(exit::USAGE, "a machine that is off would not know the new key").help("leave --allow-offline out"));
+    }
+    Ok(())
+}
