@@ -43,6 +43,11 @@ pub(super) async fn run(args: &RemoveNode, global: &Global, out: &Reporter) -> R
     if code == exit::OK {
         world.forget(&args.name)?;
         out.talk(&format!("{} is out of {path} and its lock (commit both).", args.name));
+        if args.dead {
+            out.talk(&format!(
+                "Its disk still holds keys of this cluster. Where somebody else may have it: homectl certs rotate-ca {path}"
+            ));
+        }
     }
     Ok(code)
 }
