@@ -1,7 +1,7 @@
 //! `homectl certs`: every certificate with the days it has left, as a table, as JSON, and which of them need somebody.
 
 use super::json::FORMAT;
-use super::status::section;
+use super::section::{ending, section, unknown_json};
 use super::style::{Paint, clean};
 use serde_json::{Value, json};
 use std::fmt;
@@ -154,23 +154,18 @@ impl Certificates {
         let mut out = String::new();
         let head = ["node", "days", "ends", "renewed by", "certificate", "subject", "issuer"];
         section(&mut out, paint, &format!("Certificates of {}", self.cluster), &head, self.all.iter().map(row).collect());
-        section(&mut out, paint, "Warnings", &[], self.warnings().into_iter().map(|line| vec![line]).collect());
-        let unknown = self.unknown.iter().map(|(place, seen)| vec![place.clone(), clean(seen).into_owned()]).collect();
-        section(&mut out, paint, "Could not be looked at", &[], unknown);
-        out.truncate(out.trim_end().len());
-        out + "\n"
+        ending(out, paint, self.warnings(), &self.unknown)
     }
 
     /// For programs.
     #[must_use]
     pub fn json(&self) -> Value {
-        let unknown: Vec<Value> = self.unknown.iter().map(|(place, seen)| json!({ "place": place, "seen": seen })).collect();
         json!({
             "format": FORMAT,
             "cluster": self.cluster,
             "certificates": self.all.iter().map(Certificate::json).collect::<Vec<_>>(),
             "warnings": self.warnings(),
-            "unknown": unknown,
+            "unknown": unknown_json(&self.unknown),
         })
     }
 }

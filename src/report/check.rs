@@ -1,7 +1,7 @@
 //! `homectl check`: what stands in the machines' way, as a list and as JSON.
 
 use super::json::FORMAT;
-use super::status::section;
+use super::section::section;
 use super::style::{Paint, because, clean, count};
 use serde::Serialize;
 use serde_json::{Value, json};

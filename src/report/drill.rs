@@ -3,7 +3,7 @@
 use super::Reporter;
 use super::backup::BackupReport;
 use super::json::FORMAT;
-use super::status::section;
+use super::section::section;
 use super::style::{Paint, clean, count};
 use crate::kube::{Answers, Moved, Short};
 use serde_json::{Value, json};

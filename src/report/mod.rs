@@ -20,6 +20,7 @@ mod output;
 mod plan;
 mod prompt;
 mod reporter;
+mod section;
 mod status;
 mod style;
 mod summary;

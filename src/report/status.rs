@@ -2,7 +2,8 @@
 
 use super::certificates::Certificate;
 use super::json::FORMAT;
-use super::style::{Paint, clean, table};
+use super::section::{ending, section, unknown_json};
+use super::style::{Paint, clean};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -142,17 +143,12 @@ impl Status {
         section(&mut out, paint, "etcd", &["member", "health", "role", "size"], self.etcd.iter().map(etcd).collect());
         section(&mut out, paint, "Overlay (seconds since the last handshake)", &["node"], self.square());
         section(&mut out, paint, "Certificates", &["node", "days", "path", "subject"], self.certificates.iter().map(certificate).collect());
-        section(&mut out, paint, "Warnings", &[], self.warnings().into_iter().map(|line| vec![line]).collect());
-        let unknown = self.unknown.iter().map(|(place, seen)| vec![place.clone(), clean(seen).into_owned()]).collect();
-        section(&mut out, paint, "Could not be looked at", &[], unknown);
-        out.truncate(out.trim_end().len());
-        out + "\n"
+        ending(out, paint, self.warnings(), &self.unknown)
     }
 
     /// For programs.
     #[must_use]
     pub fn json(&self) -> Value {
-        let unknown: Vec<Value> = self.unknown.iter().map(|(place, seen)| json!({ "place": place, "seen": seen })).collect();
         json!({
             "format": FORMAT,
             "cluster": self.cluster,
@@ -163,28 +159,9 @@ impl Status {
             "links": self.links,
             "certificates": self.certificates.iter().map(Certificate::json).collect::<Vec<_>>(),
             "warnings": self.warnings(),
-            "unknown": unknown,
+            "unknown": unknown_json(&self.unknown),
         })
     }
-}
-
-pub(super) fn section(out: &mut String, paint: Paint, title: &str, head: &[&str], body: Vec<Vec<String>>) {
-    if body.is_empty() {
-        return;
-    }
-    *out += &paint.bold(title);
-    out.push('\n');
-    let mut rows = Vec::with_capacity(body.len() + 1);
-    if head.len() > 1 {
-        rows.push(head.iter().map(ToString::to_string).collect());
-    }
-    rows.extend(body);
-    for line in table(&rows) {
-        *out += "  ";
-        *out += &line;
-        out.push('\n');
-    }
-    out.push('\n');
 }
 
 fn node(n: &NodeStatus) -> Vec<String> {
