@@ -88,9 +88,14 @@ impl Homectl {
 
     /// A verb with words of its own, the inventory where it belongs among them.
     pub(crate) fn words(&self, verb: &str, words: &[&str]) -> Result<Ran> {
+        self.words_and(verb, words, |_| ())
+    }
+
+    /// The same; `meanwhile` has its process id.
+    pub(crate) fn words_and(&self, verb: &str, words: &[&str], meanwhile: impl FnOnce(u32) + Send + 'static) -> Result<Ran> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_homectl"));
         self.surroundings(command.arg(verb).args(words));
-        let ran = run(&mut command, b"", DEADLINE)?;
+        let ran = run_and(&mut command, b"", DEADLINE, meanwhile)?;
         self.keep(verb, &ran)?;
         Ok(ran)
     }

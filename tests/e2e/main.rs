@@ -9,7 +9,8 @@
 //! | `HOMECTL_E2E_KEEP` | the lab stays up after a failure, and an existing one is used as it is |
 //! | `HOMECTL_E2E_FIGURES` | a file to which measured numbers are appended, one `lane<TAB>what<TAB>number` a line |
 //! | `HOMECTL_E2E_CUTS` | lane `cuts`: cuts in each chain, or `all`: at both ends of every step |
-//! | `HOMECTL_E2E_SEED` | lane `cuts`: a number that an earlier run printed, to draw the same ways and moments again |
+//! | `HOMECTL_E2E_POWER` | lane `drills`: how often all power is cut, 20 if unset |
+//! | `HOMECTL_E2E_SEED` | lanes `cuts`, `drills` and `four`: a number that an earlier run printed, to draw the same ways and moments again |
 //! | `LAB_NAME`, `LAB_SUBNET` | the lab's, `e2e` and 198.19.7.0/24 if unset |
 
 mod checks;

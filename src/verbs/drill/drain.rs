@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// Between two counts.
 const EVERY: Duration = Duration::from_millis(500);
 /// For pods to run elsewhere while the node is empty; some cannot, and are back when it is.
-const ELSEWHERE: Duration = Duration::from_mins(1);
+const ELSEWHERE: Duration = Duration::from_secs(20);
 /// For all of them to run again once the node is back.
 const AGAIN: Duration = Duration::from_mins(2);
 

@@ -5,6 +5,7 @@ use crate::Result;
 use crate::kubectl::condition;
 use crate::scene::ensure;
 use serde_json::Value;
+use std::time::SystemTime;
 
 /// The overlay's range begins with this, in every inventory of the lab.
 const OVERLAY: &str = "10.77.0.";
@@ -25,6 +26,20 @@ fn node(node: &Value) -> Result<(String, String)> {
         [address] if address.starts_with(OVERLAY) => Ok((name, (*address).to_owned())),
         other => Err(format!("{name} has InternalIP {other:?}, not one of {OVERLAY}0/24")),
     }
+}
+
+/// Every kubelet has renewed its lease since: Ready is not a memory.
+pub(crate) fn leases_since(cluster: &Cluster, then: SystemTime) -> Result {
+    for lease in cluster.kubectl.items(&["get", "leases", "-n", "kube-node-lease"])? {
+        let renewed = lease["spec"]["renewTime"].as_str().unwrap_or_default();
+        ensure(moment(renewed)? > then, || format!("{} was renewed at {renewed}", lease["metadata"]["name"]))?;
+    }
+    Ok(())
+}
+
+/// A moment as the API writes it.
+pub(crate) fn moment(text: &str) -> Result<SystemTime> {
+    text.parse::<jiff::Timestamp>().map(SystemTime::from).map_err(|error| format!("'{text}' is no time: {error}"))
 }
 
 /// Everything in the system's namespaces runs, as `apply` has waited for it.

@@ -8,12 +8,13 @@
 mod knife;
 mod picture;
 
+use super::dice::Dice;
 use crate::Result;
 use crate::checks::{Cluster, machines};
 use crate::homectl::Homectl;
 use crate::lab::{Lab, write};
 use crate::scene::{Scene, at_once, ensure, eventually};
-use knife::{Dice, Knife};
+use knife::{Deck, Knife};
 use picture::Picture;
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -29,14 +30,16 @@ const END: usize = 600;
 pub(crate) fn run(scene: &Scene) -> Result {
     let dice = Dice::of_environment();
     scene.say(&format!("HOMECTL_E2E_SEED={} repeats this", dice.seed()));
-    super::in_lab(scene, &super::THREE, "trixie", |homectl, cluster| Desk { scene, homectl, cluster, dice: RefCell::new(dice) }.tell())
+    super::in_lab(scene, &super::THREE, "trixie", |homectl, cluster| {
+        Desk { scene, homectl, cluster, dice: RefCell::new(Deck::of(dice)) }.tell()
+    })
 }
 
 struct Desk<'a> {
     scene: &'a Scene,
     homectl: &'a Homectl,
     cluster: &'a Cluster<'a>,
-    dice: RefCell<Dice>,
+    dice: RefCell<Deck>,
 }
 
 impl Desk<'_> {

@@ -70,7 +70,7 @@ fn tell(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
         let ran = homectl.run("apply", &["--yes"])?.with(0)?;
         ensure(ran.out.contains("No changes."), || ran.seen())
     });
-    Ok(())
+    super::drills::short(scene, homectl, cluster)
 }
 
 /// Adds a name to the API: three certificates, three restarts. Never are two API servers away at a time.
@@ -115,7 +115,7 @@ fn roll(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
 }
 
 /// Upstream's etcdctl on one control plane: three members, each healthy.
-fn members(cluster: &Cluster, node: &str) -> Result {
+pub(super) fn members(cluster: &Cluster, node: &str) -> Result {
     let said = cluster.lab.sh(node, &format!("{} endpoint health --cluster 2>&1", security::etcdctl(cluster, node)?))?;
     let healthy = said.lines().filter(|line| line.contains(" is healthy")).count();
     ensure(healthy == 3 && !said.contains("unhealthy"), || said)

@@ -3,7 +3,9 @@
 mod backup;
 mod certs;
 mod cuts;
+mod dice;
 mod drift;
+mod drills;
 mod four;
 mod mistakes;
 mod nodes;
@@ -34,7 +36,7 @@ pub(crate) const ALL: &[Lane] = &[
     Lane { name: "three", about: "a control plane and two workers, used, cut off from power, changed, reset, made again", run: three::run },
     Lane { name: "drift", about: "three machines changed by hand: the plan shows exactly that, apply mends exactly that", run: drift::run },
     Lane { name: "cuts", about: "runs cut short on three machines, and made good by the next", run: cuts::run },
-    Lane { name: "four", about: "three control planes and a worker, each control plane killed in turn", run: four::run },
+    Lane { name: "four", about: "three control planes and a worker, each control plane killed in turn, a few drills", run: four::run },
     Lane {
         name: "handover",
         about: "a control plane joins, the one that founded the cluster leaves and comes back as a worker",
@@ -43,6 +45,11 @@ pub(crate) const ALL: &[Lane] = &[
     Lane { name: "nodes", about: "machines come, go, are replaced and get other addresses", run: nodes::run },
     Lane { name: "upgrade", about: "from one minor version to the next, asked all the time", run: upgrade::run },
     Lane { name: "backup", about: "what is lost comes back: objects, machines, the operator's own files", run: backup::run },
+    Lane {
+        name: "drills",
+        about: "three control planes in a house, a worker in a cabin: power cuts, and everything else that happens at home",
+        run: drills::run,
+    },
     Lane { name: "quorum", about: "two of three control planes are lost for good; the third becomes three again", run: quorum::run },
     Lane {
         name: "certs",

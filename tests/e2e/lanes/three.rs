@@ -180,10 +180,12 @@ impl Story<'_> {
         }
         eventually(300, "whole again", || {
             machines::ready(cluster)?;
-            self.leases_since(then)?;
+            machines::leases_since(cluster, then)?;
             let pods = cluster.kubectl.pods("e2e", "app=web")?;
             for pod in &pods {
-                ensure(moment(&pod.started)? > then, || format!("{} runs since {}, before the power went", pod.name, pod.started))?;
+                ensure(machines::moment(&pod.started)? > then, || {
+                    format!("{} runs since {}, before the power went", pod.name, pod.started)
+                })?;
             }
             network::by_name(cluster, &pods)
         })?;
@@ -193,15 +195,6 @@ impl Story<'_> {
         network::service(cluster, &pods)?;
         let ran = self.homectl.run("apply", &["--yes"])?.with(0)?;
         ensure(ran.out.contains("No changes."), || format!("a restart is drift? {}", ran.seen()))
-    }
-
-    /// Every kubelet has renewed its lease since: Ready is not a memory.
-    fn leases_since(&self, then: SystemTime) -> Result {
-        for lease in self.cluster.kubectl.items(&["get", "leases", "-n", "kube-node-lease"])? {
-            let renewed = lease["spec"]["renewTime"].as_str().unwrap_or_default();
-            ensure(moment(renewed)? > then, || format!("{} was renewed at {renewed}", lease["metadata"]["name"]))?;
-        }
-        Ok(())
     }
 
     fn own_manifests(&self) -> Result {
@@ -264,9 +257,4 @@ impl Story<'_> {
         let again = self.homectl.run("reset", &["--yes"])?.with(0)?;
         ensure(again.out.contains("No changes."), || again.seen())
     }
-}
-
-/// A moment as the API writes it.
-fn moment(text: &str) -> Result<SystemTime> {
-    text.parse::<jiff::Timestamp>().map(SystemTime::from).map_err(|error| format!("'{text}' is no time: {error}"))
 }

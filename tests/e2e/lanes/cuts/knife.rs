@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::checks::Cluster;
+use crate::lanes::dice::Dice;
 use crate::lanes::lane;
 use crate::scene::{ensure, eventually};
 use crate::shell::{Ran, run};
@@ -12,41 +13,26 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Numbers that follow from a seed (splitmix64).
-pub(super) struct Dice {
-    seed: u64,
-    state: u64,
-    deck: Vec<How>,
+/// Chance, and every way once before any comes again.
+pub(super) struct Deck {
+    dice: Dice,
+    left: Vec<How>,
 }
 
-impl Dice {
-    /// Of `HOMECTL_E2E_SEED`, else of the clock.
-    pub(super) fn of_environment() -> Self {
-        let clock = || std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
-        let seed = std::env::var("HOMECTL_E2E_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(clock);
-        Self { seed, state: seed, deck: Vec::new() }
+impl Deck {
+    pub(super) fn of(dice: Dice) -> Self {
+        Self { dice, left: Vec::new() }
     }
 
-    pub(super) fn seed(&self) -> u64 {
-        self.seed
-    }
-
-    /// Below `end`.
     fn below(&mut self, end: u64) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % end.max(1)
+        self.dice.below(end)
     }
 
-    /// Every way once before any comes again.
     fn way(&mut self) -> How {
-        if self.deck.is_empty() {
-            self.deck = vec![How::Killed, How::Power, How::Cable, How::CtrlC];
+        if self.left.is_empty() {
+            self.left = vec![How::Killed, How::Power, How::Cable, How::CtrlC];
         }
-        let at = usize::try_from(self.below(self.deck.len() as u64)).unwrap_or(0);
-        self.deck.swap_remove(at)
+        self.dice.draw(&mut self.left).unwrap_or(How::Killed)
     }
 }
 
@@ -99,7 +85,7 @@ struct Made {
 }
 
 impl<'a> Knife<'a> {
-    pub(super) fn new(cluster: &'a Cluster<'a>, dice: &mut Dice, left: usize) -> Self {
+    pub(super) fn new(cluster: &'a Cluster<'a>, dice: &mut Deck, left: usize) -> Self {
         let names = cluster.names();
         let node = names[usize::try_from(dice.below(names.len() as u64)).unwrap_or(0)];
         let (how, at, late) = (dice.way(), dice.below(1_000_000), Duration::from_millis(dice.below(300)));
