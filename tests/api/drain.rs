@@ -2,9 +2,9 @@
 
 use crate::fixture::secrets;
 use crate::server::{Server, client};
-use homectl::kube::{Api, Away};
+use homectl::kube::{Api, Asking, Away, Lodged, Replicas, silent};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A pod on `attic`, of a set unless it is bare.
 fn pod(name: &str, owner: &str) -> String {
@@ -54,6 +54,10 @@ async fn a_node_is_emptied_as_budgets_allow_and_given_back_by_whom_it_was_taken(
     let leaving = api.leaving(&["attic"], Away::ForAWhile).await.unwrap().remove("attic").unwrap();
     assert_eq!((leaving.pods, leaving.bare), (2, vec!["default/light".to_owned()]));
     assert!(leaving.losses.iter().any(|l| l.starts_with("default/kept: the PodDisruptionBudget keep")), "{:?}", leaving.losses);
+
+    let lodged = |all: Vec<Lodged>| all.into_iter().map(|l| format!("{} on {}", l.guest.name(), l.node)).collect::<Vec<_>>();
+    assert_eq!(lodged(api.lodged().await.unwrap()), ["default/kept on attic", "default/light on attic"]);
+    assert!(silent(&[("here".into(), api.clone())]).await.is_empty(), "a server that is ready answers");
 
     let heard = Mutex::new(Vec::new());
     let hear = |seen: &str| heard.lock().unwrap().push(seen.to_owned());
@@ -131,4 +135,33 @@ fn ready(server: &Server) {
         \"kernelVersion\":\"\",\"kubeProxyVersion\":\"\",\"machineID\":\"\",\"operatingSystem\":\"\",\"osImage\":\"\",\"systemUUID\":\"\"},\
         \"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}";
     server.kubectl(&["patch", "node", "attic", "--subresource=status", "--type=merge", "-p", status], "");
+}
+
+const PAGE: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: page}\nspec: {replicas: 2, selector: {matchLabels: {app: page}}, \
+    template: {metadata: {labels: {app: page}}, spec: {containers: [{name: x, image: x}]}}}\n";
+
+/// What is short of pods is seen, and a server that goes away is missed from then on.
+#[tokio::test(flavor = "multi_thread")]
+async fn workloads_are_counted_and_ways_are_asked() {
+    let secrets = secrets();
+    let Some(server) = Server::alone(&secrets) else { return };
+    let api = client(&[server.port], &secrets);
+    server.ready(&api).await;
+    server.kubectl(&["create", "-f", "-"], PAGE);
+    let told = api.replicas().await.unwrap();
+    assert_eq!(told, [Replicas { workload: "Deployment default/page".into(), wanted: 2, ready: 0 }]);
+    let asking = Asking::begin(&[("here".into(), api.clone())]);
+    let since = Instant::now();
+    while !asking.answered("here", since) {
+        assert!(since.elapsed() < Duration::from_secs(20), "it answers");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    drop(server);
+    let gone = Instant::now();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!asking.answered("here", gone + Duration::from_millis(500)));
+    let told = asking.end().remove(0);
+    assert!(told.asked > 8 && told.failed > 0 && told.failed < told.asked && told.longest >= Duration::from_millis(1500), "{told:?}");
+    assert!(told.failure.is_some());
 }
