@@ -240,6 +240,7 @@ fn places_that_are_none_are_refused() {
     };
     assert_eq!(with("/srv/backups", &[]), None);
     assert_eq!(with("ftp://nas/x", &[]).unwrap(), (exit::USAGE, "`ftp://` is no place that backups can be kept in".into()));
+    assert!(with("node:shed:/srv", &[]).unwrap().1.contains("is a place that backups are sent to"));
     assert_eq!(with("s3://", &[]).unwrap().1, "`s3://` names no bucket");
     assert_eq!(with("s3://b/p", &[]).unwrap().1, "s3://b/p needs AWS_ACCESS_KEY_ID in the environment");
     let both: &[_] = &[("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s")];
