@@ -3,7 +3,6 @@
 mod ca;
 mod keys;
 
-pub(super) use ca::{four as ca, one as ca_one};
 pub(super) use keys::run as keys;
 
 use crate::Result;
@@ -31,7 +30,9 @@ systemctl daemon-reload
 systemctl restart homectl-renewal.timer";
 /// And back, with a year again.
 const LONG_LIVES: &str = "systemctl stop homectl-renewal.timer homectl-renewal.service; rm -r /run/systemd/system/homectl-renewal.*.d
-systemctl daemon-reload; systemctl reset-failed homectl-renewal.service; systemctl start homectl-renewal.timer; /opt/homectl/lib/renew-certificates --force";
+systemctl daemon-reload; systemctl reset-failed homectl-renewal.service; /opt/homectl/lib/renew-certificates --force
+# It runs at once, since the machine was started a while ago: until it is through.
+systemctl start homectl-renewal.timer; systemctl start homectl-renewal.service";
 /// What the API server shows, and which certificates on the disk have run out.
 const SHOWN: &str = r"timeout 3 openssl s_client -connect 127.0.0.1:6443 </dev/null 2>/dev/null | openssl x509 -noout -serial 2>/dev/null
 for f in $(find /etc/kubernetes/pki -name '*.crt'); do openssl x509 -in $f -noout -checkend 0 >/dev/null || echo expired: $f; done";
@@ -61,6 +62,7 @@ fn start(scene: &Scene, topology: &str, names: &[&'static str], planes: usize, t
     if told.is_err() {
         super::post_mortem(&cluster);
     }
+    story.keep_journals()?;
     told
 }
 
@@ -106,6 +108,16 @@ impl Story<'_> {
     /// Whether the one certificate that lies in the API is there.
     fn metrics(&self) -> bool {
         self.cluster.nodes.len() > 1
+    }
+
+    /// For whoever looks into a failure: beside what homectl said.
+    fn keep_journals(&self) -> Result {
+        for node in self.cluster.names() {
+            let text =
+                self.cluster.lab.sh(node, "journalctl -b --no-pager -o short-precise -u 'kube*' -u etcd -u 'homectl-*' | tail -n 4000")?;
+            write(&self.homectl.dir.join(format!("log/{node}.journal")), &text)?;
+        }
+        Ok(())
     }
 
     fn settled(&self) -> Result {

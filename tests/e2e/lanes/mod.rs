@@ -61,9 +61,11 @@ pub(crate) const ALL: &[Lane] = &[
         about: "one machine renews by itself, and is brought back by apply when everything has run out",
         run: certs::one,
     },
-    Lane { name: "keys", about: "three control planes: keys take the place of others while everything is used", run: certs::keys },
-    Lane { name: "ca", about: "three control planes: other authorities sign everything, while everything is used", run: certs::ca },
-    Lane { name: "ca-one", about: "the same on one machine that is everything", run: certs::ca_one },
+    Lane {
+        name: "keys",
+        about: "three control planes: keys, then authorities, take the place of others while everything is used",
+        run: certs::keys,
+    },
     Lane { name: "bookworm", about: "one machine with the Debian before", run: one::bookworm },
 ];
 

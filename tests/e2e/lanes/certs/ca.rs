@@ -1,28 +1,18 @@
 //! Other authorities under a cluster that is used.
 
-use super::{Story, start};
+use super::Story;
 use crate::Result;
 use crate::checks::{machines, workloads};
 use crate::kubectl::Kubectl;
 use crate::lab::{kubectl, write};
-use crate::scene::{Scene, ensure, eventually};
+use crate::scene::{ensure, eventually};
 use crate::shell::Ran;
 use std::cell::RefCell;
 use std::time::Duration;
 
-/// Three control planes and a worker.
-pub(crate) fn four(scene: &Scene) -> Result {
-    start(scene, "four", &["attic", "cellar", "garage", "shed"], 3, tell)
-}
-
-/// One machine that is everything.
-pub(crate) fn one(scene: &Scene) -> Result {
-    start(scene, "one", &["attic"], 1, tell)
-}
-
-fn tell(story: &Story) -> Result {
+/// The lane's part of it.
+pub(super) fn tell(story: &Story) -> Result {
     let scene = story.scene;
-    story.fresh()?;
     let old = story.cluster.lab.sh(story.cluster.control_plane(), "cat /etc/kubernetes/pki/ca.crt")?;
     let restarts = RefCell::new(Vec::new());
     scene.step("known: everybody trusts both, and the old ones sign", || {

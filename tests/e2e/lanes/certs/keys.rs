@@ -6,7 +6,7 @@ use crate::scene::{Scene, ensure, eventually};
 use crate::shell::Ran;
 use std::time::Duration;
 
-/// Three control planes and a worker: the key of encryption at rest and the overlay's keys take the place of others.
+/// Three control planes and a worker: the key of encryption at rest, the overlay's keys and the authorities take the place of others.
 pub(crate) fn run(scene: &Scene) -> Result {
     start(scene, "four", &["attic", "cellar", "garage", "shed"], 3, |story| {
         story.fresh()?;
@@ -15,7 +15,7 @@ pub(crate) fn run(scene: &Scene) -> Result {
             scene.check(&format!("overlay: another key for {node}, under a connection"), || story.overlay(node));
         }
         scene.check("nothing is left to do", || story.settled());
-        Ok(())
+        super::ca::tell(story)
     })
 }
 
