@@ -18,14 +18,15 @@ pub(super) fn one_at_a_time(steps: &mut [PlannedStep]) {
             continue;
         }
         if let Some(before) = last.insert(chain(group), step.id.clone())
-            && before.lane != step.id.lane
+            && (before.lane != step.id.lane || group == "apiserver")
         {
             step.after.push(before);
         }
     }
 }
 
-/// An API server lives by the member of etcd beside it: while one of the two is away, nobody else's is touched.
+/// An API server lives by the member of etcd beside it: while one of the two is away, nobody else's is touched. Nor is it asked to
+/// end before that member is back: without it, it finds no end by itself, and systemd would start the member only behind that end.
 fn chain(group: &'static str) -> &'static str {
     match group {
         "etcd" | "apiserver" => "control plane",
@@ -75,7 +76,7 @@ mod tests {
         let mut steps = vec![step("a", restart()), api("a"), step("b", restart()), api("b"), api("c")];
         one_at_a_time(&mut steps);
         let after = |i: usize| steps[i].after.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        assert_eq!([after(0), after(1), after(2), after(3), after(4)], ["", "", "apiserver@a", "", "apiserver@b"]);
+        assert_eq!([after(0), after(1), after(2), after(3), after(4)], ["", "etcd@a", "apiserver@a", "etcd@b", "apiserver@b"]);
     }
 
     #[test]

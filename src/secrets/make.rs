@@ -109,7 +109,10 @@ impl Secrets {
         for ca in Ca::ALL {
             let left = self.authority(ca).left(now)?;
             if left < MENTION {
-                warnings.push(format!("the {ca} ends in {} days, and certificates cannot outlive it: homectl certs rotate-ca", left / (24 * 60 * 60)));
+                warnings.push(format!(
+                    "the {ca} ends in {} days, and certificates cannot outlive it: homectl certs rotate-ca",
+                    left / (24 * 60 * 60)
+                ));
             }
         }
         Ok(warnings)

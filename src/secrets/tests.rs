@@ -218,7 +218,10 @@ fn an_authority_that_ends_is_told_and_never_made_anew() {
     let late = NOW + 3550 * DAY;
     assert!(secrets.ensure(&cluster(), late).unwrap());
     assert!(!secrets.ensure(&cluster(), late).unwrap());
-    assert_eq!(secrets.warnings(late).unwrap()[0], "the cluster CA ends in 100 days, and certificates cannot outlive it: homectl certs rotate-ca");
+    assert_eq!(
+        secrets.warnings(late).unwrap()[0],
+        "the cluster CA ends in 100 days, and certificates cannot outlive it: homectl certs rotate-ca"
+    );
     let before = secrets.clone();
     let failure = secrets.ensure(&cluster(), NOW + 3651 * DAY).unwrap_err();
     assert_eq!(failure.what(), "the cluster CA expired 24 hours ago");
