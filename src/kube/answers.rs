@@ -57,6 +57,14 @@ impl Asking {
         of.is_some_and(|(_, samples)| guard(samples).iter().any(|(asked, _, said)| *asked >= then && said.is_ok()))
     }
 
+    /// Who has had no answer for the longest, `but` for one, and for how long.
+    #[must_use]
+    pub fn quietest(&self, but: &str) -> Option<(&str, Duration)> {
+        let now = self.since.elapsed();
+        let others = self.ways.iter().filter(|(name, _)| name != but);
+        others.map(|(name, samples)| (name.as_str(), quiet(&guard(samples), now))).max_by_key(|(_, quiet)| *quiet)
+    }
+
     /// Ends it; what each way answered, in the order in which they were given.
     #[must_use]
     pub fn end(mut self) -> Vec<Answers> {
@@ -83,6 +91,12 @@ async fn ask(api: Api, since: Instant, samples: Arc<Mutex<Vec<Sample>>>) {
 
 fn guard(samples: &Mutex<Vec<Sample>>) -> std::sync::MutexGuard<'_, Vec<Sample>> {
     samples.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Since the last answer, at `now`.
+fn quiet(samples: &[Sample], now: Duration) -> Duration {
+    let last = samples.iter().rev().find(|s| s.2.is_ok()).map_or(Duration::ZERO, |s| s.1);
+    now.saturating_sub(last)
 }
 
 /// `end`: when nobody was asked any more.
@@ -115,5 +129,7 @@ mod tests {
         let told = judge("x", &samples[..1], Duration::from_secs(9));
         assert_eq!((told.failed, told.longest), (0, Duration::from_millis(8990)));
         assert_eq!(judge("x", &[], Duration::from_secs(9)).longest, Duration::from_secs(9));
+        assert_eq!(quiet(&samples[..3], Duration::from_secs(1)), Duration::from_millis(990));
+        assert_eq!([quiet(&samples, Duration::from_secs(1)), quiet(&[], Duration::from_secs(1))].map(|d| d.as_millis()), [90, 1000]);
     }
 }

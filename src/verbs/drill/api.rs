@@ -116,7 +116,7 @@ impl Deed<'_> {
             let _ = self.start().await;
             return Err(failure);
         }
-        unless(stop, tokio::time::sleep(Duration::from_secs(self.args.seconds.into()))).await;
+        unless(stop, self.time_passes(&asking, out)).await;
         let started = Instant::now();
         if let Err(failure) = self.start().await {
             out.talk(&format!("{failure}\n{} starts its API server by itself, {LATER} s later.", self.node.name));
@@ -137,6 +137,20 @@ impl Deed<'_> {
         let interrupted = stop.is_cancelled();
         let (cluster, node) = (stage.world.cluster.name.clone(), self.node.name.clone());
         Ok(Drill { name: "api", cluster, node, seconds, observed: Observed::Api { victim: server, ways }, wrong, interrupted })
+    }
+
+    /// As long as it was said, unless others suffer by it.
+    async fn time_passes(&self, asking: &Asking, out: &Reporter) {
+        let from = Instant::now();
+        while from.elapsed() < Duration::from_secs(self.args.seconds.into()) {
+            let late = asking.quietest(&server(self.node)).filter(|(_, quiet)| !self.args.without_api && *quiet > GAP);
+            if let Some((way, quiet)) = late {
+                let after = from.elapsed().as_secs_f64();
+                out.talk(&format!("Ended after {after:.1} s: {way} has had no answer for {:.1} s.", quiet.as_secs_f64()));
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     async fn stop(&self) -> Result<()> {
