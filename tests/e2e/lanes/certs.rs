@@ -10,13 +10,13 @@ use crate::checks::{Cluster, Node, machines};
 use crate::homectl::Homectl;
 use crate::kubectl::Kubectl;
 use crate::lab::{self, Lab, read, write};
-use crate::scene::{Scene, ensure, eventually};
+use crate::scene::{Scene, at_once, ensure, eventually};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Seconds between control planes: each is through before the next begins, and the last before the first does again.
-const APART: u64 = 25;
+const APART: u64 = 20;
 /// The machine's own program and units with other lifetimes.
 const SHORT_LIVES: &str = r"set -e
 sed -e 's/^BACKDATE=.*/BACKDATE=20/' -e 's/^DAYS=.*/LIFE=@LIFE@/' -e 's/DAYS \* 86400/LIFE/' /opt/homectl/lib/renew-certificates >/var/lib/e2e-renew
@@ -92,7 +92,7 @@ impl Story<'_> {
         scene.check("dead: nothing is left to do, and pods still answer", || {
             self.settled()?;
             machines::ready(self.cluster)?;
-            machines::system_pods(self.cluster)
+            eventually(90, "all pods ready", || machines::system_pods(self.cluster)).map(drop)
         });
         Ok(())
     }
@@ -172,13 +172,15 @@ impl Story<'_> {
         let planes: Vec<&str> = self.planes().collect();
         let asker = self.asker();
         self.ask(asker)?;
+        let from = Instant::now();
         lab.sh(planes[0], "systemctl restart etcd kube-apiserver")?;
+        let restart = from.elapsed().as_secs_f64();
         self.answers()?;
         let alone = self.gap(asker)?;
         self.scene
             .figure("a restart of etcd and the API server beside it, longest without an answer, seconds", Duration::from_secs_f64(alone));
         // Seconds that a certificate has before it; the timer renews it with a good third left.
-        let life = if planes.len() == 1 { 70 } else { 100 };
+        let life = if planes.len() == 1 { 70 } else { 80 };
         let short = SHORT_LIVES.replace("@LIFE@", &life.to_string());
         let mut before = String::new();
         for (i, node) in planes.iter().enumerate() {
@@ -200,18 +202,18 @@ impl Story<'_> {
             ensure(seen.iter().all(|n| *n > rounds), || format!("certificates that API servers have shown: {seen:?}"))
         });
         let gap = self.gap(asker);
+        at_once(&planes, |node| lab.sh(node, LONG_LIVES).map(drop))?;
+        self.answers()?;
         let mut failed = String::new();
         for node in &planes {
-            lab.sh(node, LONG_LIVES)?;
             failed += &lab.sh(node, "journalctl -u homectl-renewal.service --since @$(cat /run/e2e-since) -o cat | grep -E 'not renewed|did not come back|does not show' || :")?;
-            self.answers()?;
         }
         let ((), took) = told?;
         let gap = gap?;
         self.scene.say(&format!("{rounds} renewals of every certificate on each of {} in {:.0} s", planes.len(), took.as_secs_f64()));
         self.scene.figure("API, renewed by the timers, longest without an answer, seconds", Duration::from_secs_f64(gap));
-        let most = if planes.len() == 1 { (1.5 * alone).max(alone + 3.0) } else { 5.0 };
-        ensure(gap < most, || format!("{gap:.1} s without an answer; a restart costs {alone:.1} s"))?;
+        // Who asks hears of a restart a moment after it: its proxy looks once a second.
+        ensure(gap < restart.max(alone) + 3.0, || format!("{gap:.1} s without an answer; a restart takes {restart:.1} s"))?;
         ensure(failed.is_empty(), || failed)
     }
 
@@ -226,14 +228,23 @@ impl Story<'_> {
 
     /// Has every certificate of a control plane end so many seconds from now, having begun a little ago.
     fn age(&self, node: &str, left: i64) -> Result {
+        self.date(node, -20, left)
+    }
+
+    /// Has every certificate of a control plane begin and end so many seconds from now.
+    fn date(&self, node: &str, from: i64, until: i64) -> Result {
         let now =
             i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?.as_secs()).map_err(|e| e.to_string())?;
         self.cluster.lab.put(node, "/var/lib/e2e-age.sh", include_bytes!("../scripts/age.sh"), "700")?;
-        self.cluster.lab.sh(node, &format!("sh /var/lib/e2e-age.sh {} {}", now - 20, now + left)).map(drop)
+        self.cluster.lab.sh(node, &format!("sh /var/lib/e2e-age.sh {} {}", now + from, now + until)).map(drop)
     }
 
     /// All again, with the keys there are; nobody is without an API for longer than a connection is given up.
     fn renew(&self) -> Result {
+        // What was made within the hour is left as it is, so that a run that was cut goes on where it stopped.
+        for node in self.planes() {
+            self.date(node, -86_400, 200 * 86_400)?;
+        }
         let before = self.certs(0)?;
         self.ask("shed")?;
         let flags = ["renew", &self.homectl.inventory().display().to_string(), "--yes"].map(str::to_owned);
@@ -245,7 +256,7 @@ impl Story<'_> {
         let end = |all: &[Value], one: &Value| {
             all.iter().find(|c| c["node"] == one["node"] && c["path"] == one["path"]).map(|c| c["expires"].clone())
         };
-        for one in before.iter().filter(|c| c["renewed_by"] == "its machine" || c["renewed_by"] == "homectl") {
+        for one in before.iter().filter(|c| c["renewed_by"] == "its machine") {
             ensure(end(&after, one).is_some_and(|e| e.as_str() > one["expires"].as_str()), || format!("not renewed: {one}"))?;
         }
         ensure(gap < 5.0, || format!("{gap:.1} s without an answer"))?;
