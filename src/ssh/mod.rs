@@ -13,6 +13,7 @@ mod keys;
 mod link;
 mod local;
 mod lock;
+mod locks;
 mod login;
 mod node;
 mod pipe;
@@ -30,6 +31,7 @@ pub use fake::{Asked, Fake};
 pub use host::connect;
 pub use keyring::KeyRing;
 pub use local::LocalShell;
+pub use locks::lock_all;
 pub use remote::{Connection, Counters, Line, Remote, RemoteError, Reply, Stream, Take};
 pub use spec::{Ask, ConnectSpec, Recorded};
 

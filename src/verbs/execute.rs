@@ -9,11 +9,10 @@ use super::tap::Tap;
 use super::world::World;
 use crate::cli::Global;
 use crate::error::{Failure, Result, exit};
-use crate::exec::{EventKind, Report, Run, Sink, Supply};
+use crate::exec::{Report, Run, Sink, Supply};
 use crate::plan::{self, Plan};
 use crate::report::{Journal, Reporter};
-use crate::ssh::Connection;
-use crate::steps::{self, Lane};
+use crate::ssh;
 use crate::want::{Program, Run as Does};
 use futures::future::try_join_all;
 use std::collections::BTreeMap;
@@ -57,7 +56,9 @@ pub(super) async fn execute(
     let _locks = hold(fleet, &id).await?;
     let plan = agreed(world, fleet, plan, consent, global, out).await?;
     fetched(&plan, &supply).await?;
-    delivered(world, fleet, &plan, &out.sink()).await?;
+    if let Some(restoring) = &world.restoring {
+        restoring.deliver(&fleet.hosts, &plan, &out.sink()).await?;
+    }
     let under_way = UnderWay::begin();
     let stop = CancellationToken::new();
     let watch = tokio::spawn(interrupts(stop.clone(), out.clone(), WORDS));
@@ -110,32 +111,6 @@ async fn fetched(plan: &Plan, supply: &Cache) -> Result<()> {
     try_join_all(once.into_values().map(|program| supply.get(program))).await.map(|_| ())
 }
 
-/// The snapshot that is to be restored is on every machine that is going to make a member of it.
-async fn delivered(world: &World, fleet: &Fleet, plan: &Plan, sink: &Sink) -> Result<()> {
-    let Some((restoring, file)) = world.restoring.as_ref().and_then(|r| Some((r, r.file.as_ref()?))) else { return Ok(()) };
-    let place = restoring.restore.place();
-    let total = std::fs::metadata(file).map_or(0, |m| m.len());
-    let awaits = |node: &str| {
-        let here = Lane::Node(node.to_owned());
-        let mut items = plan.steps.iter().filter(|s| s.id.lane == here).flat_map(|s| &s.items);
-        items.any(|i| i.addr == steps::RESTORE && i.verdict.change().is_some())
-    };
-    let sends = fleet.hosts.iter().filter(|(node, _)| awaits(node)).map(|(node, host)| {
-        let place = &place;
-        async move {
-            let folder = steps::SNAPSHOTS;
-            let room = format!("set -eu\nmkdir -p -m 0755 /var/lib/homectl\nmkdir -p -m 0700 {folder}\nrm -f {place}\n");
-            let reply = host.run(&room, &mut |_| ()).await.map_err(|e| e.into_failure(node))?;
-            if reply.status != 0 {
-                return Err(Failure::failed("there is no place for the snapshot").on(node).seen(reply.output));
-            }
-            let tell = |bytes| sink.tell(EventKind::Uploading { node: node.clone(), what: "snapshot".into(), bytes, total });
-            host.upload(file.clone(), place, &tell).await.map_err(|e| e.into_failure(node))
-        }
-    });
-    try_join_all(sends).await.map(drop)
-}
-
 /// Ends whoever holds a lock, and says who that was.
 async fn broken(fleet: &Fleet, out: &Reporter) -> Result<()> {
     let asks = fleet.hosts.iter().map(|(node, host)| async move {
@@ -156,14 +131,7 @@ pub(super) async fn hold(fleet: &Fleet, id: &str) -> Result<Vec<Box<dyn Send + S
         std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "another computer".into()).trim(),
         std::process::id()
     );
-    let who = &who;
-    let one = |node: String, host: Connection| async move { host.lock(who).await.map_err(|e| e.into_failure(&node)) };
-    // The same machine first for everybody: of two runs that begin together, one gets it and the other nothing.
-    let mut hosts = fleet.hosts.clone().into_iter();
-    let Some((first, host)) = hosts.next() else { return Ok(Vec::new()) };
-    let mut locks = vec![one(first, host).await?];
-    locks.extend(try_join_all(hosts.map(|(node, host)| one(node, host))).await?);
-    Ok(locks)
+    ssh::lock_all(&fleet.hosts, &who).await.map_err(|(node, e)| e.into_failure(&node))
 }
 
 /// Everything goes to the terminal and into the journal.

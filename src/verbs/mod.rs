@@ -10,6 +10,7 @@ mod check;
 mod drill;
 mod execute;
 mod fleet;
+mod ground;
 mod init;
 mod kept;
 mod kubeconfig;
@@ -36,6 +37,11 @@ mod tap;
 mod upgrade;
 mod validate;
 mod world;
+
+pub use ground::Ground;
+pub use moving::{InApi, Moving};
+pub use restore::Restoring;
+pub use rollout::Pace;
 
 use crate::cli::{Cli, Verb};
 use crate::error::{Result, exit};

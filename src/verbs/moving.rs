@@ -1,6 +1,7 @@
 //! A node on its way out, or another machine on its way into its place: what that adds to a plan.
 
 use super::fleet::Fleet;
+use super::ground::Ground;
 use super::world::World;
 use crate::addons;
 use crate::cluster::{Cluster, Node, nth};
@@ -19,7 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const HEARD: &str = "its kubelet renews its lease in the API";
 
 /// What becomes of one node, where a verb is about that.
-pub(super) enum Moving {
+#[derive(Debug, Clone)]
+pub enum Moving {
     /// It leaves; the world's cluster is the one without it.
     Leaves(Box<Leaving>),
     /// Another machine takes its name, its number and its keys.
@@ -27,8 +29,9 @@ pub(super) enum Moving {
 }
 
 /// A node that leaves.
-pub(super) struct Leaving {
-    pub(super) name: String,
+#[derive(Debug, Clone)]
+pub struct Leaving {
+    name: String,
     /// By which etcd knows its member.
     overlay: Ipv4Addr,
     /// The cluster as it still is, where the machine is there to be emptied and cleaned.
@@ -38,6 +41,12 @@ pub(super) struct Leaving {
 }
 
 impl Moving {
+    /// `node` leaves; its machine is there, emptied, and cleaned of what it has by `before`, the cluster as it still is.
+    #[must_use]
+    pub fn leaves(node: &Node, before: Cluster) -> Self {
+        Self::Leaves(Box::new(Leaving { name: node.name.clone(), overlay: node.overlay, before: Some(before), cut: false }))
+    }
+
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Leaves(leaving) => &leaving.name,
@@ -50,10 +59,23 @@ impl Moving {
     }
 
     /// The machine that leaves, in the cluster that it is still part of; nothing where it is gone already.
-    pub(super) fn leaver(&self) -> Option<(&Cluster, &Node)> {
+    #[must_use]
+    pub fn leaver(&self) -> Option<(&Cluster, &Node)> {
         let Self::Leaves(leaving) = self else { return None };
         let before = leaving.before.as_ref()?;
         Some((before, before.node(&leaving.name)?))
+    }
+
+    /// What a departure adds in the API, where the Node object `seen` is there or not; `all` are the steps on machines, `losses`
+    /// what emptying it would lose.
+    #[must_use]
+    pub fn in_api(&self, seen: Vec<Seen>, losses: &kube::Leaving, all: &[Step]) -> InApi {
+        let there = is_there(&seen);
+        InApi {
+            first: (there && self.is_emptied()).then(|| emptying(self, losses)),
+            last: Some((addons::farewell_step(self.name(), &gates(self, all)), seen)),
+            notes: losses.losses.clone(),
+        }
     }
 
     /// Whether the node's machine is there, and is emptied and cleaned.
@@ -95,12 +117,12 @@ impl World {
 }
 
 /// What the steps are made from: without the machine that leaves, and without a member that etcd is to forget.
-pub(super) fn facts(world: &World, fleet: &Fleet) -> Result<BTreeMap<String, Facts>> {
-    let mut facts = fleet.facts.clone();
-    if let Some(Moving::Leaves(leaving)) = &world.moving {
+pub(super) fn facts(ground: &Ground) -> Result<BTreeMap<String, Facts>> {
+    let mut facts = ground.facts.clone();
+    if let Some(Moving::Leaves(leaving)) = ground.moving {
         facts.remove(&leaving.name);
     }
-    if let Some((_, member)) = dismissed(world, fleet)? {
+    if let Some((_, member)) = dismissed(ground)? {
         for members in facts.values_mut().filter_map(|f| f.members.as_mut()?.as_mut().ok()) {
             members.retain(|m| m.id != member.id);
         }
@@ -109,10 +131,10 @@ pub(super) fn facts(world: &World, fleet: &Fleet) -> Result<BTreeMap<String, Fac
 }
 
 /// The member that etcd is to forget, and the node whose own member is asked to. Refused where the rest would have no majority.
-fn dismissed<'a>(world: &'a World, fleet: &'a Fleet) -> Result<Option<(&'a Node, &'a Member)>> {
-    let Some(moving) = &world.moving else { return Ok(None) };
-    let asked = steps::whom_to_ask(&world.cluster, &fleet.facts, true);
-    let told = asked.and_then(|n| Some((n, fleet.facts.get(&n.name)?.members.as_ref()?)));
+fn dismissed<'a>(ground: &Ground<'a>) -> Result<Option<(&'a Node, &'a Member)>> {
+    let Some(moving) = ground.moving else { return Ok(None) };
+    let asked = steps::whom_to_ask(ground.cluster, ground.facts, true);
+    let told = asked.and_then(|n| Some((n, ground.facts.get(&n.name)?.members.as_ref()?)));
     let Some((by, told)) = told else {
         return Err(Failure::refused("no control plane that stays can be asked who is in etcd")
             .help("bring one back first: without the others nobody can tell what may go"));
@@ -122,8 +144,8 @@ fn dismissed<'a>(world: &'a World, fleet: &'a Fleet) -> Result<Option<(&'a Node,
     })?;
     let member = match moving {
         Moving::Leaves(leaving) => steps::member_at(members, leaving.overlay),
-        Moving::Replaced(name) => world.cluster.node(name).and_then(|n| {
-            let lost = fleet.facts.get(name).is_some_and(|f| !f.etcd_data);
+        Moving::Replaced(name) => ground.cluster.node(name).and_then(|n| {
+            let lost = ground.facts.get(name).is_some_and(|f| !f.etcd_data);
             steps::member_at(members, n.overlay).filter(|m| lost && m.started())
         }),
     };
@@ -135,12 +157,12 @@ fn dismissed<'a>(world: &'a World, fleet: &'a Fleet) -> Result<Option<(&'a Node,
 }
 
 /// Puts what happens on machines into the steps of those who stay; gives back what the operator should know.
-pub(super) fn on_machines(world: &World, fleet: &Fleet, goes: Vec<Step>, all: &mut Vec<Step>) -> Result<Vec<String>> {
-    let Some(moving) = &world.moving else { return Ok(Vec::new()) };
+pub(super) fn on_machines(ground: &Ground, goes: Vec<Step>, all: &mut Vec<Step>) -> Result<Vec<String>> {
+    let Some(moving) = ground.moving else { return Ok(Vec::new()) };
     let mut notes = Vec::new();
     all.extend(goes);
-    if let Some((by, member)) = dismissed(world, fleet)? {
-        let members = fleet.facts.get(&by.name).and_then(|f| f.members.as_ref()?.as_ref().ok());
+    if let Some((by, member)) = dismissed(ground)? {
+        let members = ground.facts.get(&by.name).and_then(|f| f.members.as_ref()?.as_ref().ok());
         notes.extend(members.map(|m| steps::without(m, member)).transpose()?);
         let mut dismissal = steps::dismissal(by, member);
         dismissal.after.push(moving.drain());
@@ -166,14 +188,18 @@ fn gates(moving: &Moving, all: &[Step]) -> Vec<StepId> {
 }
 
 /// What happens in the API.
-#[derive(Default)]
-pub(super) struct InApi {
+#[derive(Debug, Default)]
+pub struct InApi {
     /// First of all: its pods leave.
     pub(super) first: Option<PlannedStep>,
     /// Last of all: its object goes.
     pub(super) last: Option<(Step, Vec<Seen>)>,
     /// What pods lose by it.
     pub(super) notes: Vec<String>,
+}
+
+fn is_there(seen: &[Seen]) -> bool {
+    matches!(seen.first(), Some(Seen::Object(Some(_)) | Seen::Applied { .. }))
 }
 
 /// The departure of a node as the API has to see it; `all` are the steps on machines.
@@ -193,7 +219,7 @@ pub(super) async fn in_api(world: &World, fleet: &Fleet, all: &[Step], out: &Rep
     let api = api.ok_or_else(|| silent("it was not asked".into()))?;
     let object = addons::farewell(name);
     let seen = addons::look(api, &[&object]).await.map_err(|e| silent(e.to_string()))?;
-    let there = matches!(seen.first(), Some(Seen::Object(Some(_)) | Seen::Applied { .. }));
+    let there = is_there(&seen);
     if leaving.cut && (there || all.iter().any(|s| s.id.name == steps::DISMISSAL)) {
         return Err(Failure::refused(format!("`{name}` has no [[node]] any more, so its machine cannot be emptied and cleaned"))
             .help(format!("put its block back and run this again; or, if the machine is gone: homectl remove-node … {name} --dead")));
@@ -201,14 +227,11 @@ pub(super) async fn in_api(world: &World, fleet: &Fleet, all: &[Step], out: &Rep
     if there && !moving.is_emptied() && is_heard_of(api, name, out).await.map_err(|e| silent(e.to_string()))? {
         return Err(alive(name, HEARD));
     }
-    let mut out = InApi::default();
+    let mut losses = kube::Leaving::default();
     if there && moving.is_emptied() {
-        let leaving = api.leaving(&[name], Away::ForGood).await.map_err(|e| silent(e.to_string()))?.remove(name).unwrap_or_default();
-        out.first = Some(emptying(moving, &leaving));
-        out.notes = leaving.losses;
+        losses = api.leaving(&[name], Away::ForGood).await.map_err(|e| silent(e.to_string()))?.remove(name).unwrap_or_default();
     }
-    out.last = Some((addons::farewell_step(name, &gates(moving, all)), seen));
-    Ok(out)
+    Ok(moving.in_api(seen, &losses, all))
 }
 
 /// Its pods leave, as a step of the API; blocked where one would be gone for good.

@@ -9,8 +9,12 @@ use crate::backup::{Place, sha256_of};
 use crate::cli::{Global, Restore as Args};
 use crate::cluster::{Cluster, Lock, Node};
 use crate::error::{Failure, Result, exit};
+use crate::exec::{EventKind, Sink};
+use crate::plan::Plan;
 use crate::report::Reporter;
-use crate::steps::{self, Mode, Restore, Source};
+use crate::ssh::Connection;
+use crate::steps::{self, Lane, Mode, Restore, Source};
+use futures::future::try_join_all;
 use memchr::memmem;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -18,12 +22,44 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 /// A restore that this run is for.
-pub(super) struct Restoring {
-    pub(super) restore: Restore,
+#[derive(Debug, Clone)]
+pub struct Restoring {
+    pub restore: Restore,
     /// The snapshot on this computer, where it comes from here.
-    pub(super) file: Option<PathBuf>,
+    pub file: Option<PathBuf>,
     /// IDs of the etcd cluster that may be replaced.
-    pub(super) known: Vec<String>,
+    pub known: Vec<String>,
+}
+
+impl Restoring {
+    /// Sends the snapshot to every machine that is going to make a member of it.
+    ///
+    /// # Errors
+    /// A machine that has no place for it, or that it does not reach.
+    pub async fn deliver(&self, hosts: &BTreeMap<String, Connection>, plan: &Plan, sink: &Sink) -> Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let place = self.restore.place();
+        let total = std::fs::metadata(file).map_or(0, |m| m.len());
+        let awaits = |node: &str| {
+            let here = Lane::Node(node.to_owned());
+            let mut items = plan.steps.iter().filter(|s| s.id.lane == here).flat_map(|s| &s.items);
+            items.any(|i| i.addr == steps::RESTORE && i.verdict.change().is_some())
+        };
+        let sends = hosts.iter().filter(|(node, _)| awaits(node)).map(|(node, host)| {
+            let place = &place;
+            async move {
+                let folder = steps::SNAPSHOTS;
+                let room = format!("set -eu\nmkdir -p -m 0755 /var/lib/homectl\nmkdir -p -m 0700 {folder}\nrm -f {place}\n");
+                let reply = host.run(&room, &mut |_| ()).await.map_err(|e| e.into_failure(node))?;
+                if reply.status != 0 {
+                    return Err(Failure::failed("there is no place for the snapshot").on(node).seen(reply.output));
+                }
+                let tell = |bytes| sink.tell(EventKind::Uploading { node: node.clone(), what: "snapshot".into(), bytes, total });
+                host.upload(file.clone(), place, &tell).await.map_err(|e| e.into_failure(node))
+            }
+        });
+        try_join_all(sends).await.map(drop)
+    }
 }
 
 /// Where the content is to come from, opened and looked at.
@@ -230,11 +266,6 @@ async fn record(world: &mut World, fleet: &mut Fleet, id: &str) -> Result<()> {
     }
     let is = |name: &String| fleet.facts.get(name).and_then(|f| f.etcd_cluster_id.as_deref()) == Some(id);
     if restoring.restore.members.iter().all(is) { world.record_etcd(Some(id)) } else { Ok(()) }
-}
-
-/// Whether the machines may be restored onto.
-pub(super) fn check(world: &World, fleet: &Fleet, restoring: &Restoring) -> Result<()> {
-    steps::check_restore(&world.cluster, &fleet.facts, &restoring.restore, &restoring.known)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a change of versions means for the machines that answered: which of them move, from what, and what may not be.
 
-use super::fleet::Fleet;
+use super::ground::Ground;
 use super::world::World;
 use crate::addons::Survey;
 use crate::cli::Global;
@@ -15,13 +15,13 @@ use std::collections::BTreeSet;
 
 /// How versions move in a run.
 #[derive(Debug, Clone)]
-pub(super) struct Pace {
+pub struct Pace {
     /// How many workers may be empty at a time.
-    pub(super) at_once: usize,
+    pub at_once: usize,
     /// The one node that goes back to what it ran before, while nothing else is touched.
-    pub(super) back: Option<String>,
+    pub back: Option<String>,
     /// Certificates made before this are renewed, in Unix seconds.
-    pub(super) since: Option<i64>,
+    pub since: Option<i64>,
 }
 
 impl Pace {
@@ -42,17 +42,26 @@ impl Default for Pace {
 /// # Errors
 /// Refusals, for all machines together: a version that may not follow what runs, or a control plane that does not answer while
 /// versions move.
-pub(super) fn of(world: &World, fleet: &Fleet, global: &Global) -> Result<Rollout> {
-    let to = &world.cluster.kubernetes;
+pub(super) fn checked(world: &World, ground: &Ground, global: &Global) -> Result<Rollout> {
+    let rollout = of(ground)?;
+    if !rollout.moves.is_empty() && world.pace.back.is_none() {
+        all_planes(ground, global)?;
+    }
+    Ok(rollout)
+}
+
+/// The same, where every control plane takes part.
+pub(super) fn of(ground: &Ground) -> Result<Rollout> {
+    let (to, pace) = (&ground.cluster.kubernetes, ground.pace);
     let mut moves = Vec::new();
     let mut failures = Vec::new();
-    for (node, facts) in world.cluster.nodes.iter().filter_map(|n| Some((n, fleet.facts.get(&n.name)?))) {
-        if !world.pace.concerns(&node.name) {
+    for (node, facts) in ground.cluster.nodes.iter().filter_map(|n| Some((n, ground.facts.get(&n.name)?))) {
+        if !pace.concerns(&node.name) {
             continue;
         }
-        let server = running(world, facts, Component::KubeApiserver).filter(|_| node.is_control_plane());
-        let kubelet = running(world, facts, Component::Kubelet);
-        if world.pace.back.is_none() {
+        let server = running(ground, facts, Component::KubeApiserver).filter(|_| node.is_control_plane());
+        let kubelet = running(ground, facts, Component::Kubelet);
+        if pace.back.is_none() {
             failures.extend(server.as_ref().and_then(|from| refused(node, "API server", from, to, kubernetes_step)));
             failures.extend(kubelet.as_ref().and_then(|from| refused(node, "kubelet", from, to, kubelet_step)));
         }
@@ -61,16 +70,13 @@ pub(super) fn of(world: &World, fleet: &Fleet, global: &Global) -> Result<Rollou
         }
     }
     Failure::together(failures)?;
-    if !moves.is_empty() && world.pace.back.is_none() {
-        all_planes(world, fleet, global)?;
-    }
-    let forward = world.pace.back.is_none();
+    let forward = pace.back.is_none();
     Ok(Rollout {
         moves,
         to: Some(to.clone()),
-        at_once: world.pace.at_once,
+        at_once: pace.at_once,
         snapshot: forward,
-        elsewhere: forward && world.cluster.nodes.len() > 1,
+        elsewhere: forward && ground.cluster.nodes.len() > 1,
         ..Rollout::default()
     })
 }
@@ -80,8 +86,7 @@ pub(super) fn of(world: &World, fleet: &Fleet, global: &Global) -> Result<Rollou
 /// # Errors
 /// The API does not answer.
 pub(super) async fn ask(rollout: &mut Rollout, survey: &Survey, api: &Api) -> Result<()> {
-    rollout.cordoned =
-        survey.seen.iter().filter_map(|(addr, seen)| Some((addr.strip_prefix("object:v1:Node:")?, seen))).filter_map(cordoned).collect();
+    rollout.cordoned = Ground::cordoned(survey.seen.iter());
     let nodes = rollout.emptied();
     if nodes.is_empty() {
         return Ok(());
@@ -95,7 +100,8 @@ pub(super) async fn ask(rollout: &mut Rollout, survey: &Survey, api: &Api) -> Re
     Ok(())
 }
 
-fn cordoned((name, seen): (&str, &Seen)) -> Option<String> {
+/// The node's name, where homectl keeps pods away from it.
+pub(super) fn cordoned((name, seen): (&str, &Seen)) -> Option<String> {
     let (Seen::Object(Some(live)) | Seen::Applied { live, .. }) = seen else { return None };
     is_cordoned_by_us(live).then(|| name.to_owned())
 }
@@ -111,13 +117,13 @@ pub(super) async fn kept_away(api: &Api, node: &str) -> BTreeSet<String> {
 
 /// The version of a node's program: that of the release that it is linked from; where the lock knows none, what the
 /// machine's record says.
-fn running(world: &World, facts: &Facts, component: Component) -> Option<Version> {
-    if facts.cluster.as_ref() != Some(&world.cluster.name) {
+fn running(ground: &Ground, facts: &Facts, component: Component) -> Option<Version> {
+    if facts.cluster.as_ref() != Some(&ground.cluster.name) {
         return None;
     }
     let sum = facts.programs.get(component.as_str())?;
     let recorded = || facts.cluster_kubernetes.as_ref().and_then(|v| v.parse().ok());
-    world.lock.releases().into_iter().find(|r| r.knows(component, sum)).map(|r| r.kubernetes).or_else(recorded)
+    ground.releases.iter().find(|r| r.knows(component, sum)).map(|r| r.kubernetes.clone()).or_else(recorded)
 }
 
 type Rule = fn(&Version, &Version) -> Result<(), (String, String)>;
@@ -133,8 +139,8 @@ fn refused(node: &Node, what: &str, from: &Version, to: &Version, rule: Rule) ->
 }
 
 /// No kubelet may be newer than any API server, so versions move only while every control plane takes part.
-fn all_planes(world: &World, fleet: &Fleet, global: &Global) -> Result<()> {
-    let missing: Vec<&str> = world.cluster.control_planes().map(|n| n.name.as_str()).filter(|n| !fleet.facts.contains_key(*n)).collect();
+fn all_planes(ground: &Ground, global: &Global) -> Result<()> {
+    let missing: Vec<&str> = ground.cluster.control_planes().map(|n| n.name.as_str()).filter(|n| !ground.facts.contains_key(*n)).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 //! API, which asks for a certificate, is not looked at. The plan says so, and nothing of it can run.
 
 use super::fleet::Fleet;
-use super::planning::{NO_API, finish, node_steps, observe};
+use super::planning::{NO_API, finish, ground, node_steps, observe};
 use super::world::World;
 use super::{look, rollout};
 use crate::addons::{self, Survey};
@@ -15,10 +15,12 @@ use crate::steps::{self, Lane, Mode, Step};
 
 /// What would be done as far as it can be told; `why` the secrets are shut.
 pub(super) async fn plan(world: &World, why: &str, fleet: &Fleet, global: &Global, out: &Reporter) -> Result<Plan> {
-    let rollout = rollout::of(world, fleet, global)?;
+    let releases = world.lock.releases();
     let [one, two] = Secrets::placeholder_sets(&world.cluster);
-    let (steps, mut warnings) = node_steps(world, &one, fleet, Mode::Present, out)?;
-    let (twins, _) = node_steps(world, &two, fleet, Mode::Present, out)?;
+    let [ground, twin] = [&one, &two].map(|secrets| ground(world, secrets, fleet, &releases));
+    let rollout = rollout::checked(world, &ground, global)?;
+    let (steps, mut warnings) = node_steps(world, &ground, Mode::Present, out)?;
+    let (twins, _) = twin.node_steps(Mode::Present)?;
     let mut all = steps::sealed(steps, &twins, world.now)?;
     let mut observed = look::at_nodes(&all, &fleet.hosts, out).await?;
     let mut not_compared = NotCompared { why: why.to_owned(), items: items(&all), lanes: Vec::new() };
