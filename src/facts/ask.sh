@@ -46,7 +46,12 @@ say clock "$(date +%s)"
 for p in kubelet kube-apiserver; do
     l=$(readlink "/opt/homectl/bin/$p" 2>/dev/null) && say "program.$p" "$l"
 done
-[ -d /var/lib/etcd/member ] && say etcd_data yes
+if [ -d /var/lib/etcd/member ]; then
+    say etcd_data yes
+else
+    # A restore that was cut between its two renames: what was there lies beside, and this says where.
+    d=$(cat /var/lib/etcd/aside 2>/dev/null) && [ -n "$d" ] && [ -d "$d" ] && say etcd_aside "$d"
+fi
 say etcd_cluster_id "$(cat /var/lib/homectl/etcd-cluster-id 2>/dev/null)"
 [ -r /etc/homectl/overlay/wg0.conf ] && sed -n 's/^# \([^ ]*\)$/peer=\1/p' /etc/homectl/overlay/wg0.conf
 serving=/var/lib/kubelet/pki/kubelet-server-current.pem

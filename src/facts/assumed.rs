@@ -53,6 +53,7 @@ impl Facts {
             cluster_kubernetes: None,
             programs: BTreeMap::new(),
             etcd_data: false,
+            etcd_aside: None,
             etcd_cluster_id: None,
             peers: BTreeSet::new(),
             members: None,

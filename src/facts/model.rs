@@ -102,6 +102,8 @@ pub struct Facts {
     pub programs: BTreeMap<String, String>,
     /// Whether `/var/lib/etcd` holds a member's data.
     pub etcd_data: bool,
+    /// Where a restore that was cut has left the member's data, while nothing is in its place: then the machine has data all the same.
+    pub etcd_aside: Option<String>,
     /// The etcd cluster ID recorded on the machine.
     pub etcd_cluster_id: Option<String>,
     /// Names of its peers in the overlay, as it was last told.

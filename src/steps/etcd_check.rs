@@ -35,6 +35,7 @@ pub fn check(cluster: &Cluster, facts: &BTreeMap<String, Facts>, etcd_ca: Option
     let recorded: BTreeMap<&str, &str> = seen.iter().filter_map(|(n, f)| Some((n.name.as_str(), f.etcd_cluster_id.as_deref()?))).collect();
     let known = cluster.etcd_cluster_id.as_deref();
     demoted(cluster, facts)?;
+    aside(&seen)?;
     one_cluster(known, &recorded)?;
     if without.is_empty() {
         return Ok(());
@@ -57,6 +58,17 @@ fn demoted(cluster: &Cluster, facts: &BTreeMap<String, Facts>) -> Result<()> {
         .help(format!(
             "a control plane leaves by its name: give it back its role, then `homectl remove-node INVENTORY {0}`, then `homectl add-node INVENTORY {0} ADDRESS --role worker`",
             node.name
+        )))
+}
+
+/// A restore was cut while it replaced a member's data: only it may go on there.
+fn aside(seen: &[(&Node, &Facts)]) -> Result<()> {
+    let Some((node, folder)) = seen.iter().find_map(|(n, f)| Some((n, f.etcd_aside.as_ref()?))) else { return Ok(()) };
+    Err(Failure::refused("a restore was cut off here while it replaced etcd's data")
+        .on(&node.name)
+        .seen(format!("what was there is whole, in {folder}; nothing is in its place yet"))
+        .help(format!(
+            "run the same homectl restore again: it goes on; or, to have the cluster of before: on it, mv {folder} /var/lib/etcd/member && rm /var/lib/etcd/aside"
         )))
 }
 
@@ -313,6 +325,16 @@ mod tests {
         attic.members = Some(Err("context deadline exceeded".into()));
         let e = check(&fixture.cluster, &fixture.facts, Some("ca")).unwrap_err();
         assert!(e.what().contains("etcd cannot be asked") && e.evidence()[0].contains("deadline"), "{e}");
+    }
+
+    #[test]
+    fn what_a_restore_has_moved_aside_is_not_lost() {
+        let mut fixture = Fixture::four();
+        let attic = fixture.facts.get_mut("attic").unwrap();
+        (attic.etcd_data, attic.etcd_aside) = (true, Some("/var/lib/etcd/before-1".into()));
+        let e = check(&fixture.cluster, &fixture.facts, Some("ca")).unwrap_err();
+        assert_eq!((e.exit_code(), e.node()), (crate::error::exit::REFUSED, Some("attic")));
+        assert!(e.remedy().unwrap().contains("homectl restore again"), "{e}");
     }
 
     #[test]

@@ -2,6 +2,11 @@ data=/var/lib/etcd
 umask 077
 ! systemctl is-active --quiet etcd.service || { echo 'etcd still runs'; exit 1; }
 rm -rf "$data/restoring"
+# A run that was cut between the two renames below has left this, and nothing in the place: what was there goes back to it.
+if [ ! -e "$data/member" ] && aside=$(cat "$data/aside" 2>/dev/null) && [ -n "$aside" ] && [ -d "$aside" ]; then
+    mv -T "$aside" "$data/member"
+    sync -f "$data"
+fi
 last() { # FILE: its last words
     tail -n 5 "$1"
     rm -rf "$data/restoring" "$data/salvage"
@@ -12,7 +17,7 @@ if [ -n "$sha256" ]; then
 else
     # The one member that is left, brought up alone on a copy of its data, where nobody can reach it: its log is replayed, and
     # what comes out has a hash.
-    [ -d "$data/member" ] || { echo "there is no data in $data"; exit 1; }
+    [ -d "$data/member" ] || { echo "there is no data in $data; what a restore has moved aside would be in $data/before-(time)"; exit 1; }
     rm -rf "$data/salvage"
     mkdir -m 0700 "$data/salvage"
     cp -a "$data/member" "$data/salvage/member"
@@ -45,17 +50,22 @@ chown -R etcd:etcd "$data/restoring/data"
 sync -f "$data"
 if [ -e "$data/member" ]; then
     aside=$data/before-$(date -u +%Y%m%dT%H%M%SZ)
+    printf '%s\n' "$aside" >"$data/aside.new"
+    sync "$data/aside.new"
+    mv -T "$data/aside.new" "$data/aside"
+    sync -f "$data"
     mv -T "$data/member" "$aside"
     echo "what was there is in $aside"
 fi
 mv -T "$data/restoring/data/member" "$data/member"
+rm -rf "$data/restoring" "$data/salvage" "$data/aside"
+[ -z "$sha256" ] || rm -f "$snapshot"
 sync -f "$data"
+# The record is last: until then the next run does all of this again.
 mkdir -p /var/lib/homectl
 umask 022
 printf '%s\n' "$id" >"$recorded.new"
 sync "$recorded.new"
 mv -T "$recorded.new" "$recorded"
 sync -f /var/lib/homectl
-rm -rf "$data/restoring" "$data/salvage"
-[ -z "$sha256" ] || rm -f "$snapshot"
 echo "restored: etcd cluster $id"
