@@ -20,12 +20,19 @@ pub(super) fn packed(look: &str) -> String {
 /// # Errors
 /// It did not arrive whole: a fragment for messages.
 pub(super) fn unpacked(reply: &str) -> Result<Cow<'_, str>, String> {
+    unpacked_within(reply, LONGEST)
+}
+
+fn unpacked_within(reply: &str, longest: u64) -> Result<Cow<'_, str>, String> {
     let Some(body) = reply.strip_prefix(HEAD) else { return Ok(Cow::Borrowed(reply)) };
     let letters: Vec<u8> = body.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
     let bytes = data_encoding::BASE64.decode(&letters).map_err(|_| format!("the look's reply is damaged: {:?}", last(body)))?;
     let mut text = Vec::new();
-    let read = GzDecoder::new(bytes.as_slice()).take(LONGEST).read_to_end(&mut text);
-    read.map_err(|e| format!("the look's reply is damaged ({e}): {:?}", last(body)))?;
+    let read = GzDecoder::new(bytes.as_slice()).take(longest + 1).read_to_end(&mut text);
+    let read = read.map_err(|e| format!("the look's reply is damaged ({e}): {:?}", last(body)))?;
+    if read as u64 > longest {
+        return Err(format!("the look's reply is longer than {longest} bytes, which no look of homectl writes"));
+    }
     Ok(Cow::Owned(String::from_utf8_lossy(&text).into_owned()))
 }
 
@@ -49,6 +56,15 @@ mod tests {
         let reply = sh(&packed(look));
         assert_eq!(unpacked(&reply).unwrap(), "line 1\nline 2\nline 3\ntrouble\n\u{fffd}\n");
         assert_eq!(unpacked("@units\n@end\n").unwrap(), "@units\n@end\n");
+    }
+
+    #[test]
+    fn a_reply_that_is_too_long_is_not_cut_in_silence() {
+        let reply = sh(&packed("seq 1 100\n"));
+        let length = unpacked(&reply).unwrap().len() as u64;
+        assert!(unpacked_within(&reply, length).is_ok());
+        let e = unpacked_within(&reply, length - 1).unwrap_err();
+        assert!(e.contains(&format!("longer than {} bytes", length - 1)), "{e}");
     }
 
     #[test]
