@@ -12,5 +12,7 @@ mod fixture;
 mod house;
 mod lint;
 mod pki;
+#[path = "../fixture/ports.rs"]
+mod ports;
 mod real;
 mod server;

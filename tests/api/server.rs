@@ -1,12 +1,12 @@
 //! A real kube-apiserver with etcd and a controller manager on the loopback, from the lab's programs.
 
 use crate::pki::{Leaf, leaf};
+use crate::ports;
 use futures::future::BoxFuture;
 use homectl::kube::{Api, Credentials, Target};
 use homectl::secrets::Secrets;
 use homectl::ssh::{Connection, Counters, Line, Remote, RemoteError, Reply, Stream, Take};
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -97,16 +97,17 @@ impl Server {
     #[expect(clippy::print_stderr, reason = "a test that tests nothing must say so")]
     pub(crate) fn alone(secrets: &Secrets) -> Option<Self> {
         let Some((kubernetes, etcd)) = programs() else {
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "no kube-apiserver and etcd below ~/.cache/homectl/lab/bin: `tests/lab/lab artifacts` builds them"
+            );
             eprintln!(
                 "\n*** SKIPPED: no kube-apiserver and etcd below ~/.cache/homectl/lab/bin; `tests/lab/lab artifacts` builds them ***\n"
             );
             return None;
         };
         let dir = tempfile::tempdir().unwrap();
-        let ports: Vec<u16> = {
-            let held: Vec<TcpListener> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-            held.iter().map(|l| l.local_addr().unwrap().port()).collect()
-        };
+        let ports: [u16; 4] = std::array::from_fn(|_| ports::port());
         let mut server = Self { port: ports[2], spare: ports[3], kubernetes, dir, children: Vec::new() };
         server.files(secrets);
         let (client, peer) = (format!("http://127.0.0.1:{}", ports[0]), format!("http://127.0.0.1:{}", ports[1]));

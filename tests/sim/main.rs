@@ -11,6 +11,8 @@ mod laws;
 #[path = "../fixture/lock.rs"]
 mod lock;
 mod needles;
+#[path = "../fixture/ports.rs"]
+mod ports;
 #[path = "../fixture/scenes.rs"]
 mod scenes;
 #[path = "../fixture/watched.rs"]

@@ -1,6 +1,7 @@
 //! Who is let in, and whom we trust.
 
-use crate::server::{Sshd, agent, fingerprint, free_port, keygen, refused, run, strangers};
+use crate::ports;
+use crate::server::{Sshd, agent, fingerprint, keygen, refused, run, strangers};
 use homectl::secrets::SecretText;
 use homectl::ssh::{Ask, KeyRing, RemoteError, connect};
 use std::net::TcpListener;
@@ -200,7 +201,7 @@ async fn through_a_jump_host_both_keys_are_checked() {
 async fn who_is_not_there_is_unreachable() {
     let server = Sshd::start("");
     let mut spec = server.spec();
-    spec.target.port = free_port();
+    spec.target.port = ports::port();
     let error = refused(&spec).await;
     assert!(matches!(&error, RemoteError::Unreachable { seen, .. } if seen == "connection refused"), "{error:?}");
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -8,6 +8,8 @@ mod measure;
 #[path = "../fixture/no_api.rs"]
 mod no_api;
 mod people;
+#[path = "../fixture/ports.rs"]
+mod ports;
 mod roads;
 mod server;
 mod work;

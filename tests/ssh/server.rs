@@ -1,8 +1,8 @@
 //! A server for one test.
 
+use crate::ports;
 use homectl::cluster::SshTarget;
 use homectl::ssh::{ConnectSpec, Connection, RemoteError, Reply, connect};
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -23,10 +23,6 @@ impl Drop for Sshd {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 pub(crate) fn keygen(file: &Path, kind: &str, passphrase: &str) {
@@ -63,7 +59,7 @@ impl Sshd {
         keygen(&path("key"), "ed25519", "");
         std::fs::copy(path("key.pub"), path("authorized_keys")).unwrap();
         std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let port = free_port();
+        let port = ports::port();
         let listen = if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") };
         let at = home.path().display();
         let text = format!(

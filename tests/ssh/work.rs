@@ -1,6 +1,7 @@
 //! What a session does: uploads, tunnels, the lock, and its end.
 
-use crate::server::{Sshd, free_port, run};
+use crate::ports;
+use crate::server::{Sshd, run};
 use homectl::ssh::{RemoteError, connect};
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -119,7 +120,7 @@ async fn tunnels_reach_what_the_host_reaches() {
     let mut back = [0; 4];
     tunnel.read_exact(&mut back).await.unwrap();
     assert_eq!(&back, b"ping");
-    let closed = host.tunnel("127.0.0.1", free_port()).await.err().unwrap();
+    let closed = host.tunnel("127.0.0.1", ports::port()).await.err().unwrap();
     assert!(matches!(&closed, RemoteError::Tunnel { seen, .. } if seen == "nothing answers there"), "{closed:?}");
 
     let strict = Sshd::start("AllowTcpForwarding no");

@@ -1,8 +1,9 @@
 //! A real sshd before every simulated machine.
 
 use super::machine::Machine;
+use crate::ports;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -32,7 +33,7 @@ impl Gates {
                 Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-C", "", "-N", "", "-f"]).arg(dir.path().join(name)).status();
             assert!(made.expect("THIS TEST NEEDS ssh-keygen: install openssh-client").success());
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = ports::port();
         Self { dir, port, servers: None }
     }
 
