@@ -1,5 +1,7 @@
 //! The Kubernetes API: objects by address, there as long as an API server and its etcd run. Kubelets register their nodes.
 
+use super::host::Operator;
+use crate::world::World;
 use futures::future::BoxFuture;
 use homectl::exec::ApiLane;
 use homectl::kube::{CORDONED, Condition};
@@ -9,9 +11,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 
 /// What etcd holds.
 pub(crate) type Store = BTreeMap<String, Value>;
+
+/// Where a member's data says which content it has.
+const CONTENT: &str = "var/lib/etcd/member/content";
 
 /// Where a run loses the API: at its so-manieth change, from 0, and from then on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,13 +32,40 @@ pub(crate) struct Api {
     machines: PathBuf,
     planes: Vec<String>,
     pub(crate) store: Mutex<Store>,
+    /// Which content of etcd `store` is, and others by name: what snapshots hold.
+    content: Mutex<String>,
+    pub(crate) snapshots: BTreeMap<String, Store>,
+    operator: Mutex<Operator>,
     fault: Mutex<Option<ApiFault>>,
     changes: Mutex<usize>,
 }
 
 impl Api {
     pub(crate) fn new(machines: &Path, planes: Vec<String>, store: Store) -> Self {
-        Self { machines: machines.to_owned(), planes, store: Mutex::new(store), fault: Mutex::default(), changes: Mutex::default() }
+        Self {
+            machines: machines.to_owned(),
+            planes,
+            store: Mutex::new(store),
+            content: Mutex::default(),
+            snapshots: BTreeMap::new(),
+            operator: Mutex::default(),
+            fault: Mutex::default(),
+            changes: Mutex::default(),
+        }
+    }
+
+    /// The same, of the machines in `dir`, with the control planes of `world`.
+    pub(crate) fn at(&self, dir: &Path, world: &World) -> Self {
+        let planes = world.cluster.control_planes().map(|n| n.name.clone()).collect();
+        let mut api = Self::new(&dir.join("machines"), planes, self.store.lock().unwrap().clone());
+        api.snapshots.clone_from(&self.snapshots);
+        api.content = Mutex::new(self.content.lock().unwrap().clone());
+        api
+    }
+
+    /// Nobody is heard any more once this operator is dead.
+    pub(crate) fn serves(&self, operator: &Operator) {
+        self.operator.lock().unwrap().clone_from(operator);
     }
 
     fn runs(&self, node: &str, unit: &str) -> bool {
@@ -41,9 +74,24 @@ impl Api {
 
     /// Some API server runs, and the majority of etcd's members.
     pub(crate) fn up(&self) -> bool {
+        self.follow();
         let voters = self.voters();
         let etcds = voters.iter().filter(|n| self.runs(n, "etcd.service")).count();
         etcds * 2 > voters.len() && self.planes.iter().any(|n| self.runs(n, "kube-apiserver.service"))
+    }
+
+    /// Where the members were made anew from a snapshot, that is what there is now.
+    fn follow(&self) {
+        let mut running = self.planes.iter().filter(|n| self.runs(n, "etcd.service"));
+        let told = running.find_map(|n| fs::read_to_string(self.machines.join(n).join(CONTENT)).ok());
+        let Some(told) = told.map(|text| text.trim().to_owned()) else { return };
+        let mut content = self.content.lock().unwrap();
+        if *content != told {
+            if let Some(store) = self.snapshots.get(&told) {
+                self.store.lock().unwrap().clone_from(store);
+            }
+            *content = told;
+        }
     }
 
     /// Members of etcd that vote, as any of them has it.
@@ -120,6 +168,9 @@ impl Api {
         let number = *changes;
         *changes += 1;
         let fault = *self.fault.lock().unwrap();
+        if !self.operator.lock().unwrap().load(Ordering::Relaxed) {
+            return (false, false);
+        }
         match fault {
             None => (true, true),
             Some(ApiFault::Before(last)) => (number < last, number < last),
@@ -187,6 +238,11 @@ impl ApiLane for Api {
         Box::pin(async move {
             if !self.up() {
                 return Err(DOWN.into());
+            }
+            if let Seats::Uncordon { node, .. } = seats
+                && !self.runs(node, "kubelet.service")
+            {
+                return Err(format!("{node} is not Ready"));
             }
             let (done, told) = self.count();
             if done {

@@ -4,20 +4,23 @@ use super::api::{Api, ApiFault, Store};
 use super::host::{Cut, Fault, Host, Operator};
 use super::machine::{Machine, Picture};
 use super::supply::Shelf;
-use super::survey::survey;
+use super::survey::{Survey, survey};
 use crate::world::World;
 use futures::future::join_all;
+use homectl::addons;
+use homectl::cluster::Release;
 use homectl::exec::{EventKind, Report, Run, Sink};
 use homectl::facts::{self, Facts};
-use homectl::plan::{self, Observed, Plan};
+use homectl::plan::{Item, Observed, Plan, Rollout};
 use homectl::ssh::{Connection, Remote};
 use homectl::steps::{self, Lane, Mode, Step};
-use homectl::want::{Verdict, Want, probe};
+use homectl::verbs::{Ground, InApi, Moving, Pace, Restoring};
+use homectl::want::{Run as Does, Verdict, Want, probe};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -50,15 +53,36 @@ pub(crate) struct Ran {
     pub(crate) events: String,
 }
 
+/// What the operator is about, besides what the inventory says.
+#[derive(Clone, Default)]
+pub(crate) struct Errand {
+    /// The release before, while versions move.
+    pub(crate) previous: Option<Release>,
+    pub(crate) moving: Option<Moving>,
+    pub(crate) restoring: Option<Restoring>,
+    /// The one machine that takes part; then the API is left out, as `--limit` has it.
+    pub(crate) only: Option<String>,
+}
+
 /// Machines and an operator with an inventory.
 pub(crate) struct Fleet {
     dir: TempDir,
     pub(crate) world: World,
+    pub(crate) errand: Errand,
     pub(crate) api: Api,
     /// Items that were spoiled, by machine and address, and before which of their commands next; `None`: no more.
     pub(crate) tried: BTreeMap<String, Option<usize>>,
     /// How many of the nodes have a machine.
     there: usize,
+    /// The last replies of each machine.
+    looks: Mutex<BTreeMap<(String, usize), Look>>,
+}
+
+/// What a machine said, and in which state.
+struct Look {
+    script: String,
+    state: Vec<u8>,
+    reply: String,
 }
 
 /// What still runs there ends before its place goes.
@@ -86,7 +110,8 @@ impl Fleet {
     /// Fresh machines, for the first so many nodes.
     pub(crate) fn of_the_first(there: usize, world: World) -> Self {
         let dir = place();
-        let fleet = Self { api: api(dir.path(), &world, Store::new()), dir, world, tried: BTreeMap::new(), there };
+        let (errand, tried) = (Errand::default(), BTreeMap::new());
+        let fleet = Self { api: api(dir.path(), &world, Store::new()), dir, world, errand, tried, there, looks: Mutex::default() };
         for machine in fleet.machines() {
             machine.install();
             let id = steps::founding_id(&fleet.world.cluster, &fleet.world.secrets.etcd_ca.cert);
@@ -104,8 +129,9 @@ impl Fleet {
             assert!(status.success());
         }
         let world = self.world.clone();
-        let api = api(dir.path(), &world, self.api.store.lock().unwrap().clone());
-        let fleet = Self { api, dir, world, tried: self.tried.clone(), there: self.there };
+        let api = self.api.at(dir.path(), &world);
+        let fleet =
+            Self { api, dir, world, errand: self.errand.clone(), tried: self.tried.clone(), there: self.there, looks: Mutex::default() };
         fleet.machines().for_each(|m| m.write_shell());
         fleet
     }
@@ -121,8 +147,7 @@ impl Fleet {
     /// The inventory says something else from now on; the machines are there.
     pub(crate) fn becomes(&mut self, world: World) {
         self.there = world.cluster.nodes.len();
-        let store = self.api.store.lock().unwrap().clone();
-        self.api = api(self.dir.path(), &world, store);
+        self.api = self.api.at(self.dir.path(), &world);
         self.world = world;
     }
 
@@ -130,8 +155,11 @@ impl Fleet {
         Machine::at(self.dir.path(), name)
     }
 
+    /// Those that take part in a run: of the nodes that there are, and of one that leaves.
     pub(crate) fn machines(&self) -> impl Iterator<Item = Machine> {
-        self.world.cluster.nodes.iter().take(self.there).map(|n| self.machine(&n.name))
+        let leaver = self.errand.moving.as_ref().and_then(|m| m.leaver()).map(|(_, node)| node);
+        let all = self.world.cluster.nodes.iter().take(self.there).chain(leaver);
+        all.filter(|n| self.errand.only.as_ref().is_none_or(|only| *only == n.name)).map(|n| self.machine(&n.name))
     }
 
     /// Machines for the other nodes, which are workers: copies of the last one there is, with what is their own.
@@ -167,12 +195,15 @@ impl Fleet {
     /// One run of homectl.
     pub(crate) async fn run(&mut self, mode: Mode, trouble: &Trouble) -> Ran {
         let operator: Operator = Arc::new(AtomicBool::new(true));
-        let connect = |m: Machine| {
+        let works: Arc<AtomicBool> = Arc::default();
+        let host = |m: Machine| {
             let fault = trouble.faults.get(&m.name).copied();
-            Host::connect(m, operator.clone(), fault, trouble.together)
+            Host::of(m, operator.clone(), works.clone(), fault, trouble.together)
         };
-        let opened = join_all(self.machines().map(connect)).await;
+        self.api.serves(&operator);
+        let opened: Vec<Host> = self.machines().map(host).collect();
         let cuts: Vec<(String, Arc<Cut>)> = self.machines().zip(&opened).map(|(m, h)| (m.name, h.cut.clone())).collect();
+        let begun: Vec<(String, Arc<AtomicUsize>)> = self.machines().zip(&opened).map(|(m, h)| (m.name, h.items.clone())).collect();
         let hosts: BTreeMap<String, Connection> =
             self.machines().zip(opened).map(|(m, h)| (m.name, Arc::new(h) as Arc<dyn Remote>)).collect();
         self.ask(&hosts).await;
@@ -182,8 +213,20 @@ impl Fleet {
         let events: Arc<Mutex<Vec<String>>> = Arc::default();
         let heard = events.clone();
         let sink = Sink::new(move |kind: EventKind| heard.lock().unwrap().push(serde_json::to_string(&kind).unwrap()));
+        works.store(true, Ordering::Relaxed);
+        let sent = match &self.errand.restoring {
+            Some(restoring) => restoring.deliver(&hosts, &plan, &sink).await,
+            None => Ok(()),
+        };
         let run = Run { plan: &plan, hosts: &hosts, supply: &programs, api: &self.api, sink, stop: CancellationToken::new() };
-        let report = run.go().await;
+        let report = if sent.is_ok() { run.go().await } else { Report::default() };
+        works.store(false, Ordering::Relaxed);
+        if report.failed.is_empty() && sent.is_ok() {
+            for (name, begun) in begun {
+                let lane = Lane::Node(name);
+                assert_eq!(begun.load(Ordering::Relaxed), acting(&plan, &lane).count(), "{lane}: the plan has items that cannot be cut");
+            }
+        }
         self.machines().for_each(|m| m.disarm());
         self.api.spoil(None);
         for (name, place) in spoiled {
@@ -210,38 +253,80 @@ impl Fleet {
 
     async fn ask(&mut self, hosts: &BTreeMap<String, Connection>) {
         let now = self.world.now;
-        let asks = hosts.iter().map(|(name, host)| async move {
-            let reply = host.run(&facts::script(), &mut |_| ()).await.unwrap();
-            (name.clone(), facts::parse(&reply.output, now).unwrap())
+        let asks = hosts.iter().map(|(name, host)| async {
+            let reply = self.said(name, host, &facts::script()).await;
+            (name.clone(), facts::parse(&reply, now).unwrap())
         });
-        self.world.facts = join_all(asks).await.into_iter().collect();
+        let facts = join_all(asks).await.into_iter().collect();
+        self.world.facts = facts;
         let authority = homectl::secrets::SecretText::new(self.world.secrets.cluster_ca.cert.clone()).sha256();
         for facts in self.world.facts.values_mut() {
             facts.recognise(&self.world.cluster.name, &authority);
         }
-        let Some(node) = steps::whom_to_ask(&self.world.cluster, &self.world.facts, false).cloned() else { return };
+        let leaves = self.errand.moving.is_some();
+        let Some(node) = steps::whom_to_ask(&self.world.cluster, &self.world.facts, leaves).cloned() else { return };
         let reply = hosts[&node.name].run(&steps::members_script(&node), &mut |_| ()).await.unwrap();
         self.world.facts.get_mut(&node.name).expect("it answered").members = Some(facts::members(&reply.output));
     }
 
-    async fn plan(&self, mode: Mode, hosts: &BTreeMap<String, Connection>) -> (Plan, Vec<Step>) {
-        if mode == Mode::Present {
-            steps::check_etcd(&self.world.cluster, &self.world.facts, Some(&self.world.secrets.etcd_ca.cert)).unwrap();
+    /// The reply to a script that only looks; the one before, where nothing has changed since.
+    async fn said(&self, name: &str, host: &Connection, script: &str) -> String {
+        let (machine, key) = (self.machine(name), (name.to_owned(), script.len()));
+        let state = machine.state();
+        let before = self.looks.lock().unwrap().get(&key).filter(|l| l.script == script && l.state == state).map(|l| l.reply.clone());
+        if let Some(reply) = before {
+            return reply;
         }
-        let ours = |s: &Step| match &s.id.lane {
-            Lane::Node(name) => mode == Mode::Present || self.world.facts[name].cluster.is_some() || self.world.facts[name].bare,
-            Lane::Cluster => true,
+        let reply = host.run(script, &mut |_| ()).await.unwrap().output;
+        // systemd tries again what did not start, whoever looks.
+        if machine.state() == state {
+            self.looks.lock().unwrap().insert(key, Look { script: script.to_owned(), state, reply: reply.clone() });
+        }
+        reply
+    }
+
+    async fn look(&self, name: &str, host: &Connection, steps: &[Step]) -> Observed {
+        let mine: Vec<&Step> = steps.iter().filter(|s| s.id.lane == Lane::Node(name.to_owned())).collect();
+        let wants: Vec<Want> = mine.iter().flat_map(|s| s.wants.iter().cloned()).collect();
+        let mut seen = probe::parse(&wants, &self.said(name, host, &probe::compile(&wants)).await).into_iter();
+        mine.iter().map(|s| (s.id.clone(), seen.by_ref().take(s.wants.len()).collect())).collect()
+    }
+
+    async fn plan(&self, mode: Mode, hosts: &BTreeMap<String, Connection>) -> (Plan, Vec<Step>) {
+        let (world, pace) = (&self.world, Pace::default());
+        let now = Release { kubernetes: world.cluster.kubernetes.clone(), programs: world.cluster.programs.clone() };
+        let releases: Vec<Release> = std::iter::once(now).chain(self.errand.previous.clone()).collect();
+        let ground = Ground {
+            cluster: &world.cluster,
+            secrets: &world.secrets,
+            etcd_ca: Some(&world.secrets.etcd_ca.cert),
+            facts: &world.facts,
+            releases: &releases,
+            pace: &pace,
+            moving: self.errand.moving.as_ref(),
+            restoring: self.errand.restoring.as_ref(),
+            now: world.now,
         };
-        let mut all: Vec<Step> = self.world.node_steps(mode).into_iter().filter(ours).collect();
-        let looks = hosts.iter().map(|(name, host)| look(name, host, &all));
+        let mut rollout = if mode == Mode::Present { ground.rollout().unwrap() } else { Rollout::default() };
+        let (nodes, _) = ground.node_steps(mode).unwrap();
+        let looks = hosts.iter().map(|(name, host)| self.look(name, host, &nodes));
         let mut observed: Observed = join_all(looks).await.into_iter().flatten().collect();
-        if mode == Mode::Present {
-            let (steps, seen) = survey(&self.world, &self.api, &all, &observed);
-            all.extend(steps);
+        let (mut in_api, mut leaves) = (Vec::new(), InApi::default());
+        if mode == Mode::Present && self.errand.only.is_none() {
+            let Survey { steps, seen, cordoned } = survey(&ground, &self.api, &nodes, &observed);
+            rollout.cordoned = cordoned;
+            rollout.leaving = rollout.emptied().into_iter().map(|node| (node.to_owned(), homectl::kube::Leaving::default())).collect();
+            if let Some((moving, (_, node))) = self.errand.moving.as_ref().and_then(|m| Some((m, m.leaver()?))) {
+                let seen = vec![self.api.live(&addons::farewell(&node.name))];
+                leaves = moving.in_api(seen, &homectl::kube::Leaving::default(), &nodes);
+            }
+            in_api = steps;
             observed.extend(seen);
         }
-        let plan = plan::diff(&self.world.cluster.name, mode, all.clone(), &observed).unwrap();
-        (plan, all)
+        let all: Vec<Step> = nodes.iter().chain(&in_api).cloned().collect();
+        let mut draft = Ground::draft(nodes, in_api, leaves, observed);
+        draft.moving(&rollout);
+        (draft.finish(&world.cluster.name, mode).unwrap(), all)
     }
 
     /// Tells the stand-ins which files a unit reads, and what is to be spoiled; what that is, by machine.
@@ -256,7 +341,7 @@ impl Fleet {
                 && let Some((before, addr)) = self.next(plan, &lane, trouble.some)
             {
                 let place = format!("{lane} {addr}");
-                let every = wants.iter().any(|w| w.addr() == addr && everywhere(w));
+                let every = addr == BEFORE || wants.iter().any(|w| w.addr() == addr && everywhere(w));
                 let at = *self.tried.entry(place.clone()).or_insert(every.then_some(0));
                 machine.arm(before, at.unwrap_or(trouble.at), trouble.fails);
                 spoiled.push((machine.name, place));
@@ -267,12 +352,32 @@ impl Fleet {
     }
 
     /// The first item on a machine that is still to be spoiled, and how many run before it.
-    fn next(&self, plan: &Plan, lane: &Lane, some: usize) -> Option<(usize, String)> {
-        let acting = plan.steps.iter().filter(|s| s.id.lane == *lane).flat_map(|s| &s.items).filter(|i| i.verdict.change().is_some());
+    fn next(&self, plan: &Plan, lane: &Lane, some: usize) -> Option<(Option<usize>, String)> {
+        let leaves = |m: &Moving| m.leaver().is_some_and(|(_, node)| *lane == Lane::Node(node.name.clone()));
+        // Of what a reset takes from a machine that leaves, some is enough: resets are cut at all of it.
+        let some = if self.errand.moving.as_ref().is_some_and(|m| !leaves(m)) { 1 } else { some };
         let chosen = |addr: &str| some < 2 || addr.bytes().map(usize::from).sum::<usize>().is_multiple_of(some);
         let open = |addr: &str| chosen(addr) && !matches!(self.tried.get(&format!("{lane} {addr}")), Some(None));
-        acting.map(|i| i.addr.clone()).enumerate().find(|(_, addr)| open(addr))
+        let sent = || acting(plan, lane).any(|i| self.sends(i));
+        if open(BEFORE) && sent() {
+            return Some((None, BEFORE.to_owned()));
+        }
+        acting(plan, lane).map(|i| i.addr.clone()).enumerate().find(|(_, addr)| open(addr)).map(|(n, addr)| (Some(n), addr))
     }
+
+    /// Whether a place is made for what the item needs sent, before anything else is done.
+    fn sends(&self, item: &Item) -> bool {
+        let delivered = self.errand.restoring.as_ref().is_some_and(|r| r.file.is_some()) && item.addr == steps::RESTORE;
+        delivered || item.verdict.change().is_some_and(|c| matches!(c.run, Does::Install(_)))
+    }
+}
+
+/// What is done on a machine before the first item, where something is sent to it.
+const BEFORE: &str = "before all items";
+
+/// What a run does on a machine, in its order.
+fn acting<'a>(plan: &'a Plan, lane: &'a Lane) -> impl Iterator<Item = &'a Item> {
+    plan.steps.iter().filter(|s| s.id.lane == *lane).flat_map(|s| &s.items).filter(|i| i.verdict.change().is_some())
 }
 
 /// Items with commands of their own are spoiled at each; files and their like, which all land the same way, at one.
@@ -282,14 +387,6 @@ fn everywhere(want: &Want) -> bool {
 
 fn api(dir: &Path, world: &World, store: Store) -> Api {
     Api::new(&dir.join("machines"), world.cluster.control_planes().map(|n| n.name.clone()).collect(), store)
-}
-
-async fn look(name: &str, host: &Connection, steps: &[Step]) -> Observed {
-    let mine: Vec<&Step> = steps.iter().filter(|s| s.id.lane == Lane::Node(name.to_owned())).collect();
-    let wants: Vec<Want> = mine.iter().flat_map(|s| s.wants.iter().cloned()).collect();
-    let reply = host.run(&probe::compile(&wants), &mut |_| ()).await.unwrap();
-    let mut seen = probe::parse(&wants, &reply.output).into_iter();
-    mine.iter().map(|s| (s.id.clone(), seen.by_ref().take(s.wants.len()).collect())).collect()
 }
 
 /// What a plan would do, for messages.

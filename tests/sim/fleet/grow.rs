@@ -1,7 +1,7 @@
 //! A cluster that grows: control planes join the one that is there, whatever is cut on the way.
 
 use super::engine::Fleet;
-use super::kill::{How, converge, now, same, spoil};
+use super::kill::{How, converge, every, now, same, spoil};
 use crate::scenes::Scene;
 use crate::world::World;
 use homectl::steps::Mode;
@@ -38,7 +38,7 @@ async fn control_planes_join_whatever_is_cut() {
     }
     for (how, some) in [(How::Power, 7), (How::Shells, 23)] {
         let mut cut = fleet.copy_of(grown.clone());
-        spoil(&mut cut, Mode::Present, how, &["cellar", "garage"], some).await;
+        spoil(&mut cut, Mode::Present, how, &["cellar", "garage"], every(some)).await;
         same("joined with cuts", &expected, &cut);
     }
 }

@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tokio::sync::OnceCell;
 
 /// What goes wrong with a connection, and when: at its so-manieth script that changes something, from 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,7 +46,8 @@ impl Cut {
 }
 
 pub(crate) struct Host {
-    shell: LocalShell,
+    /// Begun when it is first needed: what is known of a machine is not asked again.
+    shell: OnceCell<LocalShell>,
     machine: Machine,
     operator: Operator,
     fault: Option<Fault>,
@@ -53,18 +55,29 @@ pub(crate) struct Host {
     /// Whether a cut of the machine ends the operator too.
     together: bool,
     pub(crate) cut: Arc<Cut>,
+    /// Whether a plan runs. Whatever is sent then can be cut; what is sent before only looks.
+    pub(crate) works: Arc<AtomicBool>,
+    /// How many items were begun on it.
+    pub(crate) items: Arc<AtomicUsize>,
 }
 
 /// What is put before a script that changes something: places where it can be cut.
 const CUTS: &str = r#"hc_lock=us hc_lock_file=/ctl/lock
 . /usr/local/sbin/sim.sh
 exec 7>&1
-for sim_c in chmod chown ln mkdir mv rm rmdir sync; do eval "$sim_c() { sim_op; command $sim_c \"\$@\"; }"; done
+for sim_c in chmod chown cp ln mkdir mv rm rmdir sync; do eval "$sim_c() { sim_op; command $sim_c \"\$@\"; }"; done
 sim_begin() {
+    printf '\n@sim item\n' >&7
     [ -e /ctl/items ] || return 0
     read -r sim_items </ctl/items
-    if [ "$sim_items" = 0 ]; then command mv /ctl/ops /ctl/armed; command rm /ctl/items; else echo $((sim_items - 1)) >/ctl/items; fi
+    case $sim_items in
+        first) ;;
+        0) sim_arm ;;
+        *) echo $((sim_items - 1)) >/ctl/items ;;
+    esac
 }
+sim_first() { [ ! -e /ctl/items ] || { read -r sim_items </ctl/items && [ "$sim_items" != first ]; } || sim_arm; }
+sim_arm() { command mv /ctl/ops /ctl/armed && command rm /ctl/items; }
 sim_end() { [ ! -e /ctl/armed ] || sim_cut ' at the end'; }
 "#;
 
@@ -72,14 +85,15 @@ sim_end() { [ ! -e /ctl/armed ] || sim_cut ' at the end'; }
 fn with_cuts(script: &str) -> String {
     const BEGIN: &str = "echo \"@$N b ";
     const END: &str = "printf '\\n@%s e ";
-    // What is done before all fragments counts as none: it comes in every run until the programs are there.
+    // What is done before all items is a place of its own.
     let Some(first) = script.find(BEGIN) else {
-        return format!("{CUTS}read -r sim_items </ctl/items && [ \"$sim_items\" != 0 ] || sim_begin\n{script}\nsim_end\n");
+        return format!("{CUTS}sim_first\n{script}\nsim_end\n");
     };
     let mut out = format!("{CUTS}{}", &script[..first]);
     for part in script[first..].split(BEGIN).skip(1) {
         let body = part.split_once("cd /\n").map_or("", |(_, body)| body);
-        let acts = !body.starts_with(":\n)") && !body.starts_with("read -r up _ </proc/uptime; began=");
+        // Beginnings and ends of steps are only told to the journal, readiness only waits.
+        let acts = !body.starts_with("journal \"${hc_step-}: ") && !body.starts_with("read -r up _ </proc/uptime; began=");
         if acts {
             out.extend(["sim_begin\n", BEGIN, &part.replacen(END, &format!("sim_end\n{END}"), 1)]);
         } else {
@@ -94,10 +108,24 @@ fn lost(seen: &str) -> RemoteError {
 }
 
 impl Host {
-    pub(crate) async fn connect(machine: Machine, operator: Operator, fault: Option<Fault>, together: bool) -> Self {
-        let shell = LocalShell::with_shell(machine.shell()).await.expect("the machine can be entered: THIS TEST NEEDS root and unshare");
+    pub(crate) fn of(machine: Machine, operator: Operator, works: Arc<AtomicBool>, fault: Option<Fault>, together: bool) -> Self {
         machine.held(true);
-        Self { shell, machine, operator, fault, scripts: AtomicUsize::new(0), together, cut: Arc::default() }
+        Self {
+            shell: OnceCell::new(),
+            machine,
+            operator,
+            fault,
+            scripts: AtomicUsize::new(0),
+            together,
+            cut: Arc::default(),
+            works,
+            items: Arc::default(),
+        }
+    }
+
+    async fn shell(&self) -> &LocalShell {
+        let begun = || LocalShell::with_shell(self.machine.shell());
+        self.shell.get_or_try_init(begun).await.expect("the machine can be entered: THIS TEST NEEDS root and unshare")
     }
 
     async fn change(&self, script: &str, sink: &mut (dyn FnMut(Line<'_>) + Send)) -> Result<Reply, RemoteError> {
@@ -109,7 +137,9 @@ impl Host {
         let deaf = self.fault == Some(Fault::After(number));
         let (operator, cut) = (self.operator.clone(), self.cut.clone());
         let mut heard = |line: &str| {
-            if let Some(place) = line.strip_prefix("@sim cut") {
+            if line == "@sim item" {
+                self.items.fetch_add(1, Ordering::Relaxed);
+            } else if let Some(place) = line.strip_prefix("@sim cut") {
                 cut.now();
                 cut.at_the_end.store(!place.is_empty(), Ordering::Relaxed);
                 if self.together {
@@ -121,7 +151,7 @@ impl Host {
                 sink(line);
             }
         };
-        let reply = self.shell.run(&with_cuts(script), &mut heard).await;
+        let reply = self.shell().await.run(&with_cuts(script), &mut heard).await;
         if deaf {
             self.cut.now();
             return Err(lost("connection reset by peer"));
@@ -139,11 +169,7 @@ impl Remote for Host {
             if !self.operator.load(Ordering::Relaxed) || self.cut.happened() {
                 return Err(lost("the connection is closed"));
             }
-            if script.contains("put() {") || script.contains("/opt/homectl/incoming") {
-                self.change(script, sink).await
-            } else {
-                self.shell.run(script, sink).await
-            }
+            if self.works.load(Ordering::Relaxed) { self.change(script, sink).await } else { self.shell().await.run(script, sink).await }
         })
     }
 
@@ -162,7 +188,7 @@ impl Remote for Host {
     }
 
     fn download<'a>(&'a self, from: &'a str, take: Take<'a>) -> BoxFuture<'a, Result<u64, RemoteError>> {
-        self.shell.download(from, take)
+        Box::pin(async move { self.shell().await.download(from, take).await })
     }
 
     fn tunnel<'a>(&'a self, address: &'a str, port: u16) -> BoxFuture<'a, Result<Box<dyn Stream>, RemoteError>> {

@@ -150,6 +150,13 @@ impl Machine {
         }
     }
 
+    /// It goes off, and stays so.
+    pub(crate) fn off(&self) {
+        for unit in fs::read_dir(self.root().join("sim/units")).unwrap() {
+            let _ = fs::remove_file(unit.unwrap().path().join("state"));
+        }
+    }
+
     /// It comes up again after a power cut.
     pub(crate) fn boot(&self) {
         let said = Command::new(self.shell())
@@ -159,8 +166,10 @@ impl Machine {
         assert!(said.status.success(), "{} does not boot: {said:?}", self.name);
     }
 
-    /// The item after so many others is spoiled: before that command of it, or at its end where it has fewer.
-    pub(crate) fn arm(&self, items: usize, at: usize, fails: bool) {
+    /// The item after so many others is spoiled, or what comes before them all: before that command of it, or at its end where it
+    /// has fewer.
+    pub(crate) fn arm(&self, items: Option<usize>, at: usize, fails: bool) {
+        let items = items.map_or("first".to_owned(), |n| n.to_string());
         write(&self.ctl().join("items"), &format!("{items}\n"));
         write(&self.ctl().join("ops"), &format!("{at}\n"));
         if fails {
@@ -190,6 +199,23 @@ impl Machine {
         for name in ["items", "ops", "armed", "fails"] {
             let _ = fs::remove_file(self.ctl().join(name));
         }
+    }
+
+    /// Changes whenever anything on the machine does, or what others say of etcd and the API. A look that nothing has changed since
+    /// says the same again.
+    pub(crate) fn state(&self) -> Vec<u8> {
+        let mut digest = Sha256::new();
+        for place in ["etc", "opt", "var", "root", "proc", "run", "sys", "sim", "tmp"] {
+            stamp(&self.root().join(place), &mut digest);
+        }
+        for fellow in self.fellows() {
+            let units = ["etcd", "kube-apiserver", "kubelet"].map(|u| format!("sim/units/{u}.service/state"));
+            for path in units.iter().map(String::as_str).chain(["var/lib/etcd/member/members", "var/lib/etcd/member/id"]) {
+                digest.update(fs::read(fellow.root().join(path)).unwrap_or_default());
+                digest.update([0]);
+            }
+        }
+        digest.finalize().to_vec()
     }
 
     /// Everything that outlives a run.
@@ -223,6 +249,22 @@ impl Machine {
     }
 }
 
+/// The same file, with the same content, mode and owner, as far as the kernel tells.
+fn stamp(at: &Path, digest: &mut Sha256) {
+    let Ok(meta) = fs::symlink_metadata(at) else { return };
+    digest.update(at.as_os_str().as_encoded_bytes());
+    for number in [meta.ino().cast_signed(), meta.ctime(), meta.ctime_nsec()] {
+        digest.update(number.to_le_bytes());
+    }
+    if meta.is_dir() {
+        let mut entries: Vec<PathBuf> = fs::read_dir(at).unwrap().map(|e| e.unwrap().path()).collect();
+        entries.sort();
+        for entry in entries {
+            stamp(&entry, digest);
+        }
+    }
+}
+
 fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
@@ -243,7 +285,9 @@ fn means_nothing(path: &str) -> bool {
         .strip_prefix("sim/units/")
         .and_then(|p| p.split_once('/'))
         .is_some_and(|(_, f)| ["cache", "changed", "started", "read.start", "read.reload"].contains(&f));
-    unit || ["sim/journal", "sim/defaults"].contains(&path) || path.ends_with("/.stamp")
+    // Named by the moment at which they were taken or moved.
+    let dated = ["var/lib/homectl/snapshots/etcd-", "var/lib/etcd/before-"].iter().any(|p| path.starts_with(p));
+    unit || dated || ["sim/journal", "sim/defaults"].contains(&path) || path.ends_with("/.stamp")
 }
 
 fn walk(root: &Path, at: &Path, owner: &dyn Fn(&fs::Metadata) -> String, picture: &mut Picture) {

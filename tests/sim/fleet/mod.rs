@@ -5,6 +5,7 @@ mod api;
 mod authorities;
 mod budget;
 mod engine;
+mod errands;
 mod gates;
 mod grow;
 mod home;

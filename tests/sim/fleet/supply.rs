@@ -18,7 +18,8 @@ impl Shelf {
 
 fn text(name: &str, version: &str) -> String {
     let body = match name {
-        "etcdctl" => "exec sim-etcdctl \"$@\"",
+        "etcdctl" => "exec /usr/local/sbin/sim-etcdctl \"$@\"",
+        "etcdutl" => "exec /usr/local/sbin/sim-etcdutl \"$@\"",
         "kubectl" => {
             ". /usr/local/sbin/sim.sh\nsim_api / || { echo 'connection refused' >&2; exit 1; }\n\
              case $* in\n*/api/v1/nodes/*/proxy/healthz)\n  n=${*##*/nodes/}\n  n=${n%%/*}\n\

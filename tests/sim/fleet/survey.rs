@@ -1,34 +1,41 @@
 //! What the API holds when a plan is made, as the verbs find it out.
 
 use super::api::Api;
-use crate::world::World;
 use homectl::addons::{ADDON, INVENTORY, Kind, Owned};
-use homectl::plan::{self, Observed};
-use homectl::steps::{Lane, Mode, Step};
+use homectl::plan::Observed;
+use homectl::steps::Step;
+use homectl::verbs::Ground;
 use homectl::want::{Object, Seen, Want};
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The steps in the API and what was seen for each of their wants.
-pub(crate) fn survey(world: &World, api: &Api, nodes: &[Step], observed: &Observed) -> (Vec<Step>, Observed) {
-    let founded = world.facts.values().any(|f| f.etcd_data);
-    let up = founded && api.up();
-    let owned = if up { owned(api) } else { Owned::default() };
-    let steps = world.api_steps(&owned);
-    let seen = |want: &Want| match want {
-        Want::Object(o) if up => api.live(o),
-        _ if !founded => Seen::NoApi("there is no API yet: an earlier step makes it".into()),
-        _ if mends(world, nodes, observed) => Seen::NoApi("the API does not answer yet: an earlier step mends a control plane".into()),
-        _ => Seen::Unknown("the API does not answer".into()),
-    };
-    let observed = steps.iter().map(|s| (s.id.clone(), s.wants.iter().map(seen).collect())).collect();
-    (steps, observed)
+/// The steps in the API, and what was seen for each of their wants.
+pub(crate) struct Survey {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) seen: Observed,
+    /// Nodes that homectl keeps pods away from.
+    pub(crate) cordoned: BTreeSet<String>,
 }
 
-/// Whether any control plane has something to do.
-fn mends(world: &World, steps: &[Step], observed: &Observed) -> bool {
-    let plan = plan::diff("", Mode::Present, steps.to_vec(), observed).unwrap();
-    let plane = |lane: &Lane| matches!(lane, Lane::Node(n) if world.cluster.node(n).unwrap().is_control_plane());
-    plan.steps.iter().any(|s| s.acts() && plane(&s.id.lane))
+pub(crate) fn survey(ground: &Ground, api: &Api, nodes: &[Step], observed: &Observed) -> Survey {
+    let founded = ground.facts.values().any(|f| f.etcd_data) && ground.restoring.is_none();
+    let up = founded && api.up();
+    let owned = if up { owned(api) } else { Owned::default() };
+    let steps = ground.api_steps(&owned).unwrap();
+    let mends = || ground.mends_control_plane(nodes, observed).unwrap();
+    let otherwise = match () {
+        () if !founded => Seen::NoApi("there is no API yet: an earlier step makes it".into()),
+        () if !up && mends() => Seen::NoApi("the API does not answer yet: an earlier step mends a control plane".into()),
+        () => Seen::Unknown("the API does not answer".into()),
+    };
+    let seen = |want: &Want| match want {
+        Want::Object(o) if up => api.live(o),
+        _ => otherwise.clone(),
+    };
+    let objects: BTreeMap<String, Seen> = steps.iter().flat_map(|s| &s.wants).map(|want| (want.addr(), seen(want))).collect();
+    let cordoned = Ground::cordoned(objects.iter());
+    let seen = steps.iter().map(|s| (s.id.clone(), s.wants.iter().map(|w| objects[&w.addr()].clone()).collect())).collect();
+    Survey { steps, seen, cordoned }
 }
 
 fn owned(api: &Api) -> Owned {

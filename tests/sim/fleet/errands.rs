@@ -1,0 +1,162 @@
+//! What is done to a cluster that lives, and cut inside every item of its plan: a control plane leaves, etcd's data is restored.
+
+use super::engine::{Errand, Fleet, Trouble, told};
+use super::kill::{How, converge, every, left, made, now, same, spoil};
+use super::machine::Picture;
+use crate::scenes::Scene;
+use crate::world::World;
+use homectl::cluster::Node;
+use homectl::steps::{Mode, Restore, Source};
+use homectl::verbs::{Moving, Restoring};
+use std::fs;
+use std::path::Path;
+
+/// Names of the steps that a run of it would do.
+async fn planned(fleet: &Fleet) -> Vec<String> {
+    let plan = fleet.copy().run(Mode::Present, &Trouble { api: Some(super::api::ApiFault::Before(0)), ..Trouble::default() }).await.plan;
+    plan.steps.iter().filter(|s| s.acts()).map(|s| s.id.to_string()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_control_plane_leaves_whatever_is_cut() {
+    let fleet = made(&World::of("four", Scene::four(), now())).await;
+    let fresh: Picture = Fleet::new(fleet.world.clone()).machine("cellar").picture();
+    let mut after = fleet.world.clone();
+    after.cluster.nodes.retain(|n| n.name != "cellar");
+    let cellar = fleet.world.cluster.node("cellar").unwrap();
+    let errand = Errand { moving: Some(Moving::leaves(cellar, fleet.world.cluster.clone())), ..Errand::default() };
+    let leaving = || {
+        let mut copy = fleet.copy();
+        copy.errand = errand.clone();
+        copy.becomes(after.clone());
+        copy
+    };
+    let mut undisturbed = leaving();
+    let steps = planned(&undisturbed).await;
+    for name in ["drain-cellar@cluster", "etcd-dismissal@attic", "gone-cellar@cluster", "etcd@cellar", "overlay@shed"] {
+        assert!(steps.iter().any(|s| s == name), "{name} is not in {steps:?}");
+    }
+    converge(&mut undisturbed, Mode::Present, "it leaves").await;
+    let expected = undisturbed.picture();
+    let members = fs::read_to_string(undisturbed.machine("attic").root().join("var/lib/etcd/member/members")).unwrap();
+    assert!(members.lines().count() == 2 && !members.contains("cellar"), "{members}");
+    assert!(!expected.contains_key("object:v1:Node:cellar"));
+    let gone: Picture = undisturbed.machine("cellar").picture();
+    let of = |p: &Picture| p.iter().map(|(k, v)| (format!("cellar {k}"), v.clone())).collect::<Picture>();
+    assert_eq!(left(&of(&fresh), &of(&gone)), Vec::<String>::new());
+    for how in [How::Shells, How::Power] {
+        let mut cut = leaving();
+        spoil(&mut cut, Mode::Present, how, &["attic", "garage", "shed", "cellar"], every(9)).await;
+        same("left with cuts", &expected, &cut);
+    }
+}
+
+/// A cluster of which a snapshot was taken, and more happened since.
+async fn lived() -> Fleet {
+    let mut fleet = made(&World::of("four", Scene::four(), now())).await;
+    let mut store = fleet.api.store.lock().unwrap().clone();
+    store.insert("object:v1:ConfigMap:default/old".into(), serde_json::json!({"kind": "ConfigMap", "metadata": {"name": "old"}}));
+    fleet.api.snapshots.insert("then".into(), store);
+    let new = serde_json::json!({"kind": "ConfigMap", "metadata": {"name": "new"}});
+    fleet.api.store.lock().unwrap().insert("object:v1:ConfigMap:default/new".into(), new);
+    fleet
+}
+
+/// The errand, and the cluster as it will be.
+fn restoring(fleet: &Fleet, source: Source, members: &[&Node], file: Option<&Path>) -> (Errand, World) {
+    let world = &fleet.world;
+    let before = world.cluster.etcd_cluster_id.clone();
+    let restore = Restore::new(&world.cluster, &world.secrets.etcd_ca.cert, before.as_deref(), source, members);
+    for machine in fleet.machines() {
+        let id = u64::from_str_radix(&restore.id, 16).unwrap().to_string();
+        fs::write(machine.ctl().join("restored-id"), id + "\n").unwrap();
+    }
+    let mut after = world.clone();
+    after.cluster.etcd_cluster_id = Some(restore.id.clone());
+    let restoring = Restoring { restore, file: file.map(Path::to_owned), known: before.into_iter().collect() };
+    (Errand { restoring: Some(restoring), ..Errand::default() }, after)
+}
+
+/// What etcd had before the restore lies aside on the machine.
+fn is_kept(fleet: &Fleet, machine: &str) -> bool {
+    let root = fleet.machine(machine).root();
+    let founded = fs::read(fleet.machine(machine).ctl().join("founding-id")).unwrap();
+    let all = fs::read_dir(root.join("var/lib/etcd")).unwrap().map(|e| e.unwrap().path());
+    let mut aside = all.filter(|p| p.file_name().unwrap().to_str().unwrap().starts_with("before-"));
+    aside.any(|p| fs::read(p.join("id")).is_ok_and(|id| id == founded))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_is_restored_whatever_is_cut() {
+    let fleet = lived().await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("snapshot.db");
+    fs::write(&file, "then\n").unwrap();
+    let source = Source::Snapshot { sha256: homectl::backup::sha256_of(&file).unwrap(), title: "then".into() };
+    let members: Vec<&Node> = fleet.world.cluster.control_planes().collect();
+    let (errand, after) = restoring(&fleet, source, &members, Some(&file));
+    let begun = || {
+        let mut copy = fleet.copy();
+        (copy.errand, copy.world) = (errand.clone(), after.clone());
+        copy
+    };
+    let mut undisturbed = begun();
+    let steps = planned(&undisturbed).await;
+    assert!(steps.iter().any(|s| s == "etcd-stop@garage"), "{steps:?}");
+    ends(&mut undisturbed, "restored").await;
+    let expected = undisturbed.picture();
+    assert!(expected.contains_key("object:v1:ConfigMap:default/old") && !expected.contains_key("object:v1:ConfigMap:default/new"));
+    for how in [How::Shells, How::Power] {
+        let mut cut = begun();
+        restore_with_cuts(&mut cut, how).await;
+        same("restored with cuts", &expected, &cut);
+        for machine in ["attic", "cellar", "garage"] {
+            assert!(is_kept(&cut, machine), "{machine}: what was there is gone");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_survivor_is_restored_whatever_is_cut() {
+    let fleet = lived().await;
+    for name in ["cellar", "garage", "shed"] {
+        fleet.machine(name).off();
+    }
+    let attic = fleet.world.cluster.node("attic").unwrap();
+    let (errand, after) = restoring(&fleet, Source::Survivor, &[attic], None);
+    let errand = Errand { only: Some("attic".into()), ..errand };
+    let begun = || {
+        let mut copy = fleet.copy();
+        (copy.errand, copy.world) = (errand.clone(), after.clone());
+        copy
+    };
+    let mut undisturbed = begun();
+    assert!(!undisturbed.api.up(), "the majority is off");
+    ends(&mut undisturbed, "restored").await;
+    assert!(undisturbed.api.up(), "one member is enough now");
+    let expected = undisturbed.picture();
+    assert!(expected.contains_key("object:v1:ConfigMap:default/new"));
+    for how in [How::Shells, How::Power] {
+        let mut cut = begun();
+        restore_with_cuts(&mut cut, how).await;
+        same("restored with cuts", &expected, &cut);
+        assert!(is_kept(&cut, "attic"), "what was there is gone");
+    }
+}
+
+/// A restore is at its end when its plan has nothing to do; the apply after it sees to the API.
+async fn ends(fleet: &mut Fleet, context: &str) {
+    converge(fleet, Mode::Present, context).await;
+    fleet.errand.restoring = None;
+    if fleet.errand.only.is_none() {
+        converge(fleet, Mode::Present, context).await;
+    }
+}
+
+async fn restore_with_cuts(fleet: &mut Fleet, how: How) {
+    let all: Vec<String> = fleet.machines().map(|m| m.name).collect();
+    spoil(fleet, Mode::Present, how, &all.iter().map(String::as_str).collect::<Vec<_>>(), 1).await;
+    ends(fleet, "restored with cuts").await;
+    let again = fleet.run(Mode::Present, &Trouble::default()).await;
+    assert_eq!(again.plan.counts().changes(), 0, "{}", told(&again.plan));
+}
