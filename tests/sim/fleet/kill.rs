@@ -272,6 +272,10 @@ async fn once(story: &Story<'_>, some: usize) {
     }
 }
 
+fn on_machines(fleet: &Fleet) -> Picture {
+    fleet.picture().into_iter().filter(|(place, _)| !place.starts_with("object:")).collect()
+}
+
 /// TCP is dropped before a script, or its reply is lost after the work was done; the other machines go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_break() {
@@ -288,6 +292,9 @@ async fn connections_break() {
                 let context = format!("{:?}, {:?} on {:?}", story.mode, fault(number), ran.cut);
                 assert_eq!(ran.plan.counts().blocked, 0, "{context}");
                 assert!(!ran.report.failed.is_empty(), "{context}");
+                if fault(number) == Fault::Before(0) {
+                    assert_eq!(on_machines(&fleet), on_machines(story.base), "{context}: who only looked has changed something");
+                }
                 story.end(fleet, &context).await;
             }
         }
