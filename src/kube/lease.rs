@@ -28,7 +28,7 @@ impl Api {
     /// # Errors
     /// Nobody led for a minute, or the API does not answer.
     pub async fn led(&self, told: &(dyn Fn(&str) + Sync)) -> Result<(), ApiError> {
-        match self.watch_lease("kube-system", "kube-controller-manager", LED, &|| told("some controller manager leads")).await? {
+        match self.watch_lease("kube-system", "kube-controller-manager", LED, false, &|| told("some controller manager leads")).await? {
             Watched::Renewed | Watched::Missing => Ok(()),
             Watched::Still(lease) => Err(ApiError::NotYet {
                 seconds: LED.as_secs(),
@@ -54,21 +54,33 @@ impl Api {
         if condition(&live, "Ready").is_none_or(|c| c["status"] == "Unknown") {
             return Ok(false);
         }
-        Ok(matches!(self.watch_lease("kube-node-lease", node, HEARD, told).await?, Watched::Renewed))
+        // One that has just come has no lease yet for a while.
+        Ok(matches!(self.watch_lease("kube-node-lease", node, HEARD, true, told).await?, Watched::Renewed))
     }
 
-    async fn watch_lease(&self, namespace: &str, name: &str, limit: Duration, told: &(dyn Fn() + Sync)) -> Result<Watched, ApiError> {
+    /// Watches for `limit`; a lease that is not there is waited for where it `may_come`, and then counts as renewed.
+    async fn watch_lease(
+        &self,
+        namespace: &str,
+        name: &str,
+        limit: Duration,
+        may_come: bool,
+        told: &(dyn Fn() + Sync),
+    ) -> Result<Watched, ApiError> {
         let Some(leases) = Resource::builtin("coordination.k8s.io/v1", "Lease") else { return Ok(Watched::Missing) };
         let end = Instant::now() + limit;
         let mut first = None;
         loop {
-            let Some(lease) = self.get(&leases, namespace, name).await? else { return Ok(Watched::Missing) };
-            let renewed = lease["spec"]["renewTime"].clone();
+            let lease = self.get(&leases, namespace, name).await?;
+            let renewed = lease.as_ref().map(|lease| lease["spec"]["renewTime"].clone());
             if *first.get_or_insert_with(|| renewed.clone()) != renewed {
                 return Ok(Watched::Renewed);
             }
-            if Instant::now() >= end {
-                return Ok(Watched::Still(lease));
+            let over = Instant::now() >= end;
+            match lease {
+                None if over || !may_come => return Ok(Watched::Missing),
+                Some(lease) if over => return Ok(Watched::Still(lease)),
+                _ => {}
             }
             told();
             tokio::time::sleep(POLL).await;

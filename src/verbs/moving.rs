@@ -250,12 +250,16 @@ fn emptying(moving: &Moving, leaving: &kube::Leaving) -> PlannedStep {
     }
 }
 
-/// Where the new machine is still empty, nobody may be heard of under its name. An API that does not answer (its only control
-/// plane is what is replaced) tells nothing.
+/// Where the new machine is still empty, nobody may be heard of under its name.
 async fn replaced(fleet: &Fleet, name: &str, out: &Reporter) -> Result<()> {
     let empty = fleet.facts.get(name).is_some_and(|f| f.cluster.is_none());
     let Some(api) = fleet.api.get().filter(|_| empty) else { return Ok(()) };
-    if is_heard_of(api, name, out).await.unwrap_or(false) { Err(alive(name, HEARD)) } else { Ok(()) }
+    let silent = |e: ApiError| {
+        Failure::refused(format!("the API does not answer, so nobody can tell whether {name}'s old machine is gone"))
+            .seen(e.to_string())
+            .help("mend the control plane first: homectl apply")
+    };
+    if is_heard_of(api, name, out).await.map_err(silent)? { Err(alive(name, HEARD)) } else { Ok(()) }
 }
 
 async fn is_heard_of(api: &Api, name: &str, out: &Reporter) -> Result<bool, ApiError> {

@@ -116,8 +116,15 @@ async fn a_node_is_heard_of_by_its_lease() {
     assert!(!heard().await.unwrap(), "there is no such node");
     let lease = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: kube-node-lease}\n---\napiVersion: coordination.k8s.io/v1\n\
         kind: Lease\nmetadata: {name: attic, namespace: kube-node-lease}\nspec: {renewTime: \"2020-01-01T00:00:00.000000Z\"}\n";
-    server.kubectl(&["apply", "-f", "-"], &[NODE, lease].concat());
+    // One that is Ready and has no lease yet is about to get one.
+    server.kubectl(&["apply", "-f", "-"], NODE);
     ready(&server);
+    let comes = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        server.kubectl(&["apply", "-f", "-"], lease);
+    };
+    let (alive, ()) = tokio::join!(heard(), comes);
+    assert!(alive.unwrap());
     let renewed = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let patch = "{\"spec\":{\"renewTime\":\"2020-01-01T00:00:10.000000Z\"}}";
