@@ -1,6 +1,7 @@
 //! The types of the resolved cluster.
 
 use super::program::Programs;
+use crate::error::{Failure, exit};
 use crate::inventory::{Api, Machine, Network, Registry, Role};
 use ipnet::Ipv4Net;
 use semver::Version;
@@ -96,6 +97,18 @@ impl Cluster {
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.iter().find(|n| n.name == name)
+    }
+
+    /// The nodes' names, for people: `attic, barn`.
+    #[must_use]
+    pub fn names(&self) -> String {
+        self.nodes.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What is said (`what`) where somebody names a node that is none, and which ones there are.
+    #[must_use]
+    pub fn stranger(&self, what: impl Into<String>) -> Failure {
+        Failure::new(exit::USAGE, what).help(format!("the nodes are {}", self.names()))
     }
 
     /// The API's address inside the cluster: the first of the services range.

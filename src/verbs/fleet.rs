@@ -3,7 +3,7 @@
 use super::world::World;
 use crate::cli::Global;
 use crate::cluster::Node;
-use crate::error::{Failure, Result, exit};
+use crate::error::{Failure, Result};
 use crate::exec::EventKind;
 use crate::facts::{self, Facts};
 use crate::kube::Api;
@@ -154,9 +154,7 @@ enum Trouble {
 fn limited<'a>(world: &'a World, global: &Global) -> Result<Vec<&'a Node>> {
     for name in &global.limit {
         if world.cluster.node(name).is_none() {
-            let known: Vec<&str> = world.cluster.nodes.iter().map(|n| n.name.as_str()).collect();
-            return Err(Failure::new(exit::USAGE, format!("--limit names `{name}`, which is no node"))
-                .help(format!("the nodes are {}", known.join(", "))));
+            return Err(world.cluster.stranger(format!("--limit names `{name}`, which is no node")));
         }
     }
     Ok(world.cluster.nodes.iter().filter(|n| global.limit.is_empty() || global.limit.contains(&n.name)).collect())

@@ -5,7 +5,7 @@ use super::ground::Ground;
 use super::world::World;
 use crate::addons;
 use crate::cluster::{Cluster, Node, nth};
-use crate::error::{Failure, Result, exit};
+use crate::error::{Failure, Result};
 use crate::facts::{Facts, Member};
 use crate::kube::{self, Api, ApiError, Away};
 use crate::plan::{self, Item, PlannedStep};
@@ -91,16 +91,11 @@ impl Moving {
 impl World {
     /// The same without one node, which is on its way out; a `dead` one is not asked any more.
     pub(super) fn without(mut self, name: &str, dead: bool) -> Result<Self> {
-        let known: Vec<&str> = self.cluster.nodes.iter().map(|n| n.name.as_str()).collect();
         let number = self.lock.numbers.get(name).copied();
         let overlay = match (self.cluster.node(name), number) {
             (Some(node), _) => node.overlay,
             (None, Some(number)) => nth(self.cluster.network.overlay, u32::from(number)),
-            (None, None) => {
-                return Err(
-                    Failure::new(exit::USAGE, format!("there is no node `{name}`")).help(format!("the nodes are {}", known.join(", ")))
-                );
-            }
+            (None, None) => return Err(self.cluster.stranger(format!("there is no node `{name}`"))),
         };
         let mut after = self.cluster.clone();
         after.nodes.retain(|n| n.name != name);

@@ -6,7 +6,7 @@ use super::fleet::{self, Fleet};
 use super::moving::Moving;
 use super::world::World;
 use crate::cli::{Global, ReplaceNode};
-use crate::error::{Failure, Result, exit};
+use crate::error::{Failure, Result};
 use crate::inventory::Edit;
 use crate::report::Reporter;
 use std::path::Path;
@@ -16,10 +16,7 @@ pub(super) async fn run(args: &ReplaceNode, global: &Global, out: &Reporter) -> 
     whole_fleet(global, "replace-node")?;
     let old = World::open(&args.inventory, global, out).await?;
     let Some(node) = old.cluster.node(&args.name) else {
-        let known: Vec<&str> = old.cluster.nodes.iter().map(|n| n.name.as_str()).collect();
-        return Err(
-            Failure::new(exit::USAGE, format!("there is no node `{}`", args.name)).help(format!("the nodes are {}", known.join(", ")))
-        );
+        return Err(old.cluster.stranger(format!("there is no node `{}`", args.name)));
     };
     let mut edit = Edit::open(&args.inventory)?;
     if let Some(address) = &args.address {

@@ -38,9 +38,7 @@ impl OnNode {
         if cluster.node(&self.node).is_some() {
             return Ok(());
         }
-        let known: Vec<&str> = cluster.nodes.iter().map(|n| n.name.as_str()).collect();
-        Err(Failure::new(exit::USAGE, format!("there is no node `{}` to keep backups on", self.node))
-            .help(format!("the nodes are {}", known.join(", "))))
+        Err(cluster.stranger(format!("there is no node `{}` to keep backups on", self.node)))
     }
 
     /// The folder, through the node's open session.

@@ -4,7 +4,7 @@ use super::super::apply;
 use super::super::world::World;
 use super::exchange::{Exchange, Run, everybody, keep};
 use crate::cli::{Global, Overlay, Target};
-use crate::error::{Failure, Result, exit};
+use crate::error::{Result, exit};
 use crate::pki::{WireGuardKey, encryption_key};
 use crate::report::Reporter;
 use crate::secrets::{Secrets, Stage};
@@ -46,10 +46,7 @@ pub(super) async fn overlay(args: &Overlay, global: &Global, out: &Reporter) -> 
     let kept = keep(path)?;
     let mut world = World::open(path, global, out).await?;
     if world.cluster.node(&args.name).is_none() {
-        let known: Vec<&str> = world.cluster.nodes.iter().map(|n| n.name.as_str()).collect();
-        return Err(
-            Failure::new(exit::USAGE, format!("there is no node `{}`", args.name)).help(format!("the nodes are {}", known.join(", ")))
-        );
+        return Err(world.cluster.stranger(format!("there is no node `{}`", args.name)));
     }
     world.change(|secrets, _, _| Ok(secrets.wireguard.insert(args.name.clone(), WireGuardKey::generate())))?;
     let done = Box::pin(apply::within(&mut world, None, global, out)).await?;

@@ -94,13 +94,13 @@ impl Stage {
 }
 
 fn named<'a>(world: &'a World, global: &Global) -> Result<Option<&'a Node>> {
-    let known = || world.cluster.nodes.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
     match global.limit.as_slice() {
         [] => Ok(None),
-        [name] => world.cluster.node(name).map(Some).ok_or_else(|| {
-            Failure::new(exit::USAGE, format!("--node names `{name}`, which is no node")).help(format!("the nodes are {}", known()))
-        }),
-        _ => Err(Failure::new(exit::USAGE, "a drill is about one node at a time").help(format!("name one of {}", known()))),
+        [name] => {
+            let stranger = || world.cluster.stranger(format!("--node names `{name}`, which is no node"));
+            world.cluster.node(name).map(Some).ok_or_else(stranger)
+        }
+        _ => Err(Failure::new(exit::USAGE, "a drill is about one node at a time").help(format!("name one of {}", world.cluster.names()))),
     }
 }
 
