@@ -45,9 +45,13 @@ impl Pipe {
         let (tx, incoming) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Some(message) = read.wait().await {
-                if let ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. } = message
-                    && tx.send(data).is_err()
-                {
+                let data = match message {
+                    // An empty line asks whether we are still there (see node/become.sh), and nothing else.
+                    ChannelMsg::ExtendedData { data, .. } if data.iter().all(|&b| b == b'\n') => continue,
+                    ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. } => data,
+                    _ => continue,
+                };
+                if tx.send(data).is_err() {
                     break;
                 }
             }

@@ -86,6 +86,23 @@ impl Sshd {
         server
     }
 
+    /// How many programs there are of it and its sessions: those of other tests' servers have another mount namespace.
+    pub(crate) fn programs(&self) -> usize {
+        let own = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+        let server = own(&self.child.id().to_string());
+        let all = std::fs::read_dir("/proc").unwrap().flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+        all.filter(|pid| pid.parse::<u32>().is_ok() && own(pid) == server).count()
+    }
+
+    /// Waits until nothing but the server itself is left of its sessions.
+    pub(crate) async fn alone_within(&self, time: Duration) {
+        let until = Instant::now() + time;
+        while self.programs() > 1 {
+            assert!(Instant::now() < until, "{} programs are still there", self.programs());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }

@@ -183,36 +183,27 @@ async fn nothing_lingers_after_a_session() {
     let host = server.session().await;
     let lock = host.lock("me").await.unwrap();
     host.upload(server.path("key.pub"), "/run/uploaded", &|_| ()).await.unwrap();
-    // Those of other tests come and go: ours share the server's mount namespace.
-    let ours = || {
-        let own = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-        let server = own(&server.child.id().to_string());
-        let all = std::fs::read_dir("/proc").unwrap().flatten().map(|e| e.file_name().to_string_lossy().into_owned());
-        all.filter(|pid| pid.parse::<u32>().is_ok() && own(pid) == server).count()
-    };
-    assert!(ours() > 5, "three sessions, and {} processes", ours());
+    assert!(server.programs() > 5, "three sessions, and {} processes", server.programs());
     drop((lock, host));
-    let until = Instant::now() + Duration::from_secs(5);
-    while ours() > 1 {
-        assert!(Instant::now() < until, "{} processes are still there", ours());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    server.alone_within(Duration::from_secs(5)).await;
 }
 
-/// A relay that can be told to swallow everything, as a cut cable does.
-async fn relay(to: u16, cut: Arc<AtomicBool>) -> u16 {
+/// A relay that can be told to swallow everything, as a cut cable does. Like a network that is whole again it tells a server
+/// that speaks to somebody who is gone.
+async fn relay(to: u16, cut: Arc<AtomicBool>, whole: Arc<AtomicBool>) -> u16 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         while let Ok((mut near, _)) = listener.accept().await {
-            let cut = Arc::clone(&cut);
+            let (cut, whole) = (Arc::clone(&cut), Arc::clone(&whole));
             tokio::spawn(async move {
                 let mut far = tokio::net::TcpStream::connect(("127.0.0.1", to)).await.unwrap();
                 tokio::select! {
                     _ = copy_bidirectional(&mut near, &mut far) => {}
-                    () = async { while !cut.load(Ordering::SeqCst) { tokio::time::sleep(Duration::from_millis(20)).await } } => {
+                    () = set(&cut) => {
                         // Both ends stay open, and hear nothing.
-                        std::future::pending::<()>().await;
+                        set(&whole).await;
+                        far.readable().await.unwrap();
                     }
                 }
             });
@@ -221,14 +212,20 @@ async fn relay(to: u16, cut: Arc<AtomicBool>) -> u16 {
     port
 }
 
+async fn set(flag: &AtomicBool) {
+    while !flag.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_cut_cable_is_noticed_on_both_ends() {
     let server = Sshd::start("");
-    let cut = Arc::new(AtomicBool::new(false));
+    let (cut, whole) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let mut spec = server.spec();
-    spec.target.port = relay(server.port, Arc::clone(&cut)).await;
-    let (far, near) = (connect(&spec).await.unwrap(), server.session().await);
-    let _held = far.lock("far").await.unwrap();
+    spec.target.port = relay(server.port, Arc::clone(&cut), Arc::clone(&whole)).await;
+    let (far, idle, near) = (connect(&spec).await.unwrap(), connect(&spec).await.unwrap(), server.session().await);
+    let held = far.lock("far").await.unwrap();
     let begun = Instant::now();
     cut.store(true, Ordering::SeqCst);
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -240,4 +237,8 @@ async fn a_cut_cable_is_noticed_on_both_ends() {
         assert!(begun.elapsed() < Duration::from_secs(30), "a dead operator still holds the machine");
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+    drop((far, idle, near, held));
+    // What waited for the next word of somebody who is gone ends when the network is back, and not after hours.
+    whole.store(true, Ordering::SeqCst);
+    server.alone_within(Duration::from_secs(25)).await;
 }

@@ -114,7 +114,8 @@ impl Desk<'_> {
             let again = self.homectl.run("reset", &["--yes"])?.with(0)?;
             ensure(again.out.contains("No changes."), || again.seen())?;
             let bare = || Picture::of_bare(self.cluster.lab, &NODES)?.same_as(due);
-            return eventually(20, "as after an undisturbed reset", bare).map(drop);
+            // A machine whose cable was out asks after us, at the latest, when TCP does: every two minutes.
+            return eventually(140, "as after an undisturbed reset", bare).map(drop);
         }
         self.settled()?;
         // What systemd is about to do with a unit that has just started it does soon.
