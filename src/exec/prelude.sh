@@ -61,9 +61,13 @@ run_lives() { # the run that sent this script still holds the machine; one that 
     read -r holder _ 2>/dev/null <"$hc_lock_file" || holder=
     [ "$holder" = "$hc_lock" ]
 }
-unit_stop() {
-    systemctl disable --now --quiet -- "$1" 2>/dev/null || systemctl stop -- "$1" 2>/dev/null || true
-    systemctl reset-failed -- "$1" 2>/dev/null || true
+unit_stop() { # what a timer has started, or what waits to be tried again for it, ends with it
+    u=$1
+    case $u in *.timer) set -- "$u" "${u%.*}.service" ;; esac
+    systemctl stop -- "$@" 2>/dev/null || true
+    systemctl reset-failed -- "$@" 2>/dev/null || true
+    # Last: what was cut off before is begun again, because the unit is still enabled.
+    systemctl disable --quiet -- "$u" 2>/dev/null || true
 }
 apt_install() { # another apt (unattended-upgrades) may hold the lock: wait for it, do not fail
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
