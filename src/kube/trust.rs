@@ -1,12 +1,19 @@
 //! Whom pods trust: the authority's certificate that lies in every namespace, and pods that began before it changed and read
-//! it only once.
+//! it only once. And whom those trust who serve parts of the API.
 
 use super::{Api, ApiError};
-use serde_json::Value;
+use crate::pki::{Ca, without_former};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// What the controller manager keeps in every namespace, under `ca.crt`.
 const PUBLISHED: &str = "kube-root-ca.crt";
+
+/// Where API servers tell those who serve parts of the API whom to trust, by key.
+const TOLD: (&str, &str) = ("kube-system", "extension-apiserver-authentication");
+const TOLD_OF: [(&str, Ca); 2] = [("client-ca-file", Ca::Cluster), ("requestheader-client-ca-file", Ca::FrontProxy)];
+/// How often it is tried while API servers write there, too.
+const TRIES: u32 = 5;
 
 /// What runs pods that began too early.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +49,32 @@ impl Api {
         let all = self.list(&namespaces, "", "").await?;
         let names = all.iter().filter(|n| !ends(n)).filter_map(|n| n["metadata"]["name"].as_str());
         Ok(names.filter(|name| !good.contains(name)).map(str::to_owned).collect())
+    }
+
+    /// Takes authorities of ours that are not `trusted` any more out of what API servers tell those who serve parts of the API; says
+    /// whether there were any. They add to it what they trust themselves, and let go of nothing before it has expired.
+    ///
+    /// # Errors
+    /// The API does not answer, or somebody goes on writing there.
+    pub async fn forget_former(&self, trusted: impl Fn(Ca) -> String) -> Result<bool, ApiError> {
+        let Some(maps) = self.resource("v1", "ConfigMap").await? else { return Ok(false) };
+        let (namespace, name) = TOLD;
+        for again in 1.. {
+            let Some(map) = self.get(&maps, namespace, name).await? else { return Ok(false) };
+            let left = |(key, ca): (&str, Ca)| Some((key.to_owned(), without_former(map["data"][key].as_str()?, ca, &trusted(ca))?.into()));
+            let data: serde_json::Map<String, Value> = TOLD_OF.into_iter().filter_map(left).collect();
+            if data.is_empty() {
+                return Ok(again > 1);
+            }
+            let patch = json!({"metadata": {"resourceVersion": map["metadata"]["resourceVersion"]}, "data": data});
+            match self.merge_patch(&maps, namespace, name, &patch).await {
+                Err(e) if !e.is_conflict() || again == TRIES => return Err(e),
+                Ok(_) if again == TRIES => break,
+                // Read once more: an API server may have written what it had read before.
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Err(ApiError::NotYet { seconds: 0, seen: format!("somebody puts them back into ConfigMap {namespace}/{name}") })
     }
 
     /// What runs pods that have had the published bundle since before `since` (Unix seconds).

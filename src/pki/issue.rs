@@ -113,7 +113,7 @@ fn sign_for(authority: &Authority, spec: &LeafSpec, key: &KeyPair, from: i64, no
     let left = authority.left(now)?;
     if left <= 0 {
         return Err(Failure::failed(format!("the {} expired {} ago", spec.ca, span(-left))).help(
-            "it is never replaced silently, since every certificate depends on it; if it should still be valid, check this machine's clock",
+            "homectl certs rescue brings the cluster back below a new one; if this one should still be valid, check this machine's clock",
         ));
     }
     let mut params = params(&spec.common_name, &spec.organizations, from, now + left.min(life))?;

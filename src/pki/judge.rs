@@ -135,6 +135,10 @@ impl Parsed {
         if all.is_empty() { Err("not a PEM certificate".into()) } else { Ok(all) }
     }
 
+    pub(super) fn into_der(self) -> Vec<u8> {
+        self.0.contents
+    }
+
     /// A view of it.
     pub(super) fn cert(&self) -> Result<X509Certificate<'_>, Failure> {
         self.0.parse_x509().map_err(|_| Failure::new(exit::INVENTORY, "a certificate is damaged"))
@@ -237,7 +241,8 @@ fn life(leaf: &X509Certificate<'_>, now: i64) -> Result<String, String> {
 }
 
 /// Whole days, or hours or minutes where there are not two of the larger.
-pub(super) fn span(seconds: i64) -> String {
+#[must_use]
+pub fn span(seconds: i64) -> String {
     let (day, hour, minute) = (24 * 60 * 60, 60 * 60, 60);
     match seconds {
         s if s >= 2 * day => format!("{} days", s / day),

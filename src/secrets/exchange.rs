@@ -117,11 +117,49 @@ impl Secrets {
         Ok(())
     }
 
+    /// Takes it to where new ones sign, without anybody who trusts them yet: for a cluster whose authorities have run out, so that
+    /// nobody trusts anybody.
+    ///
+    /// # Errors
+    /// The system's random source failed.
+    pub fn supersede_authorities(&mut self, now: i64) -> Result<()> {
+        loop {
+            self.turn_authorities(now)?;
+            // Those on their way in may have ended on it.
+            if self.authority_stage() == Stage::First && self.authorities_end()?.1 > now {
+                return Ok(());
+            }
+        }
+    }
+
     /// The stage of that exchange; `Alone` where there is none.
     #[must_use]
     pub fn authority_stage(&self) -> Stage {
         stage(self.authorities_next.as_ref())
     }
+
+    /// When the first of the authorities that sign ends, in Unix seconds, and which that is.
+    ///
+    /// # Errors
+    /// A certificate cannot be read.
+    pub fn authorities_end(&self) -> Result<(Ca, i64)> {
+        first_end(|ca| self.authority(ca))
+    }
+
+    /// The same of those whose place is taken; nothing where they sign still.
+    ///
+    /// # Errors
+    /// As [`Secrets::authorities_end`].
+    pub fn former_authorities_end(&self) -> Result<Option<(Ca, i64)>> {
+        let superseded = self.authority_stage() == Stage::First;
+        superseded.then(|| first_end(|ca| self.former(ca))).transpose()
+    }
+}
+
+fn first_end<'a>(authority: impl Fn(Ca) -> &'a Authority) -> Result<(Ca, i64)> {
+    let ends = |ca: Ca| Ok((ca, authority(ca).left(0)?));
+    let [first, rest @ ..] = Ca::ALL;
+    rest.into_iter().try_fold(ends(first)?, |least, ca| Ok(std::cmp::min_by_key(least, ends(ca)?, |(_, end)| *end)))
 }
 
 /// What people should know.

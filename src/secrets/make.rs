@@ -108,7 +108,9 @@ impl Secrets {
         let mut warnings = Vec::new();
         for ca in Ca::ALL {
             let left = self.authority(ca).left(now)?;
-            if left < MENTION {
+            if left <= 0 {
+                warnings.push(format!("the {ca} expired {} ago, and nothing can be signed by it: homectl certs rescue", pki::span(-left)));
+            } else if left < MENTION {
                 warnings.push(format!(
                     "the {ca} ends in {} days, and certificates cannot outlive it: homectl certs rotate-ca",
                     left / (24 * 60 * 60)

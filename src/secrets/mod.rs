@@ -18,6 +18,6 @@ pub use crypt::Recipient;
 pub use exchange::{Authorities, Next, Stage};
 pub use identity::{Identity, IdentityChoice, create_identity, find_identity, identity};
 pub use model::Secrets;
-pub use prepare::{Prepared, ToLook, prepare, prepare_to_look};
+pub use prepare::{Prepared, ToLook, prepare, prepare_as_is, prepare_to_look};
 pub use store::{open, open_bytes, recipients, save};
 pub use stream::{Unsealed, seal, unseal};

@@ -35,8 +35,19 @@ pub enum ToLook {
 pub fn prepare_to_look(path: &Path, cluster: &Cluster, flag: Option<&Path>, now: i64) -> Result<ToLook> {
     match shut(path, flag)? {
         Some(why) => Ok(ToLook::Shut(why)),
-        None => prepare(path, cluster, flag, now).map(|prepared| ToLook::Open(Box::new(prepared))),
+        None => prepare_as_is(path, cluster, flag, now).map(|prepared| ToLook::Open(Box::new(prepared))),
     }
+}
+
+/// As [`prepare`], also where an authority has run out: then nothing is added, since nothing could be signed, and a warning says so.
+///
+/// # Errors
+/// As [`prepare`], but for that.
+pub fn prepare_as_is(path: &Path, cluster: &Cluster, flag: Option<&Path>, now: i64) -> Result<Prepared> {
+    prepare_by(path, cluster, flag, now, |secrets| match secrets.authorities_end()? {
+        (_, end) if end <= now => Ok(Vec::new()),
+        _ => secrets.refresh(cluster, now),
+    })
 }
 
 /// Opens the secrets file `path` of `cluster`, or makes it; adds what is missing; saves it where it changed.
@@ -47,6 +58,17 @@ pub fn prepare_to_look(path: &Path, cluster: &Cluster, flag: Option<&Path>, now:
 /// As [`identity()`], [`open`], [`Secrets::ensure`] and [`save`]. The cluster was bootstrapped and its secrets are gone: refused,
 /// since new authorities would not fit it.
 pub fn prepare(path: &Path, cluster: &Cluster, flag: Option<&Path>, now: i64) -> Result<Prepared> {
+    prepare_by(path, cluster, flag, now, |secrets| secrets.refresh(cluster, now))
+}
+
+/// `add` puts what is missing into secrets that are there, and says what that was.
+fn prepare_by(
+    path: &Path,
+    cluster: &Cluster,
+    flag: Option<&Path>,
+    now: i64,
+    add: impl FnOnce(&mut Secrets) -> Result<Vec<String>>,
+) -> Result<Prepared> {
     let made = !path.exists();
     if let Some(id) = cluster.etcd_cluster_id.as_ref().filter(|_| made) {
         return Err(Failure::refused(format!("{} is missing, but its cluster exists", path.display()))
@@ -58,7 +80,7 @@ pub fn prepare(path: &Path, cluster: &Cluster, flag: Option<&Path>, now: i64) ->
         (Secrets::make(cluster, now)?, Vec::new())
     } else {
         let mut secrets = open(path, &cluster.name, &identity.identity)?;
-        let changes = secrets.refresh(cluster, now)?;
+        let changes = add(&mut secrets)?;
         (secrets, changes)
     };
     save(path, &secrets, &identity.identity, &[])?;

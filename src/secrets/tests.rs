@@ -226,6 +226,27 @@ fn an_authority_that_ends_is_told_and_never_made_anew() {
     let failure = secrets.ensure(&cluster(), NOW + 3651 * DAY).unwrap_err();
     assert_eq!(failure.what(), "the cluster CA expired 24 hours ago");
     assert_eq!(secrets, before);
+    let said = "the cluster CA expired 24 hours ago, and nothing can be signed by it: homectl certs rescue";
+    assert_eq!(secrets.warnings(NOW + 3651 * DAY).unwrap()[0], said);
+}
+
+#[test]
+fn authorities_that_have_ended_are_superseded_at_once_from_any_stage() {
+    let (place, late) = (Place::new(), NOW + 3651 * DAY);
+    for stages in 0..3 {
+        let mut secrets = secrets();
+        let ended = secrets.cluster_ca.cert.clone();
+        (0..stages).for_each(|_| secrets.turn_authorities(NOW).unwrap());
+        assert!(secrets.authorities_end().unwrap().1 <= late);
+        secrets.supersede_authorities(late).unwrap();
+        assert_eq!(secrets.authority_stage(), Stage::First);
+        assert!(secrets.authorities_end().unwrap().1 > late);
+        assert!(secrets.former_authorities_end().unwrap().unwrap().1 <= late);
+        assert_eq!(secrets.trusted(Ca::Cluster).contains(&ended), stages == 0);
+        assert_eq!(secrets.refresh(&cluster(), late).unwrap().len(), secrets.leaves.len());
+        place.save(&secrets);
+        assert_eq!(place.open().unwrap(), secrets);
+    }
 }
 
 #[test]

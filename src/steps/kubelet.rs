@@ -365,6 +365,13 @@ mod tests {
         std::fs::write(dir.join("ca.crt"), format!("{}{}", home.cert, other.cert)).unwrap();
         assert_eq!(judged_by(dir, key_id(&home.cert).as_deref()), (0, String::new()));
         assert_eq!(judged_by(dir, key_id(&other.cert).as_deref()), (1, "signed by the authority that goes".into()));
+        // One that has ended hurts nobody beside one that has not, and proves nothing.
+        let ended = make_authority("kubernetes-ca", now - 86_400 * 3651).unwrap();
+        let by_ended = certificate(&make_authority("kubernetes-ca", now - 86_400 * 3000).unwrap(), "attic", now);
+        std::fs::write(dir.join("ca.crt"), format!("{}{}", ended.cert, home.cert)).unwrap();
+        assert_eq!(judged_by(dir, key_id(&home.cert).as_deref()), (0, String::new()));
+        put(&by_ended, &by_ended);
+        assert_eq!(judged(dir).0, 1);
         std::fs::write(dir.join("ca.crt"), &home.cert).unwrap();
         for (pair, key, said) in [
             (&certificate(&home, "attic", now - 86_400 * 500), None, "expired"),

@@ -79,7 +79,7 @@ impl Ground<'_> {
         if mode == Mode::Absent {
             return Ok((steps::absent(all), warnings));
         }
-        if self.restoring.is_some() {
+        if self.restoring.is_some() || self.pace.together {
             // Nothing is up that one after the other could keep up: members wait for each other, and so does all that needs them.
             for step in &mut all {
                 step.rolling = None;

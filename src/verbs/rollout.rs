@@ -22,6 +22,8 @@ pub struct Pace {
     pub back: Option<String>,
     /// Certificates made before this are renewed, in Unix seconds.
     pub since: Option<i64>,
+    /// Whether nothing is up that one machine after the other could keep up: what restarts does so everywhere at once.
+    pub together: bool,
 }
 
 impl Pace {
@@ -33,7 +35,7 @@ impl Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { at_once: 1, back: None, since: None }
+        Self { at_once: 1, back: None, since: None, together: false }
     }
 }
 

@@ -106,6 +106,15 @@ impl World {
         })
     }
 
+    /// The same for who can do something about authorities that have run out: then nothing is made.
+    pub(super) async fn open_as_is(path: &Path, global: &Global, out: &Reporter) -> Result<Self> {
+        let inventory = read(path, out)?;
+        let lock = lock(&inventory, global, LockMode::Complete, out).await?;
+        Self::of(inventory, lock, out, |file, cluster, now| {
+            secrets::prepare_as_is(file, cluster, global.identity.as_deref(), now).map(|prepared| ToLook::Open(Box::new(prepared)))
+        })
+    }
+
     /// The same for verbs that change nothing: they go on without the secrets where no identity opens them.
     pub(super) async fn open_to_look(path: &Path, global: &Global, out: &Reporter) -> Result<Self> {
         let inventory = read(path, out)?;

@@ -16,3 +16,4 @@ mod pki;
 mod ports;
 mod real;
 mod server;
+mod trust;

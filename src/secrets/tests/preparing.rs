@@ -35,3 +35,20 @@ fn lost_secrets_of_a_living_cluster_are_not_made_anew() {
     assert_eq!(failure.exit_code(), exit::REFUSED);
     assert!(!place.file().exists());
 }
+
+#[test]
+fn an_authority_that_has_ended_keeps_nobody_from_looking() {
+    let place = Place::new();
+    let id = with_identity(&place);
+    let first = prepare(&place.file(), &cluster(), Some(&id), NOW).unwrap();
+    let late = NOW + 3651 * DAY;
+    let refusal = prepare(&place.file(), &cluster(), Some(&id), late).unwrap_err();
+    assert!(refusal.remedy().unwrap().contains("homectl certs rescue"), "{refusal}");
+    let as_is = prepare_as_is(&place.file(), &cluster(), Some(&id), late).unwrap();
+    assert_eq!(as_is.secrets, first.secrets);
+    assert_eq!(as_is.warnings.len(), 3, "{:?}", as_is.warnings);
+    assert!(matches!(prepare_to_look(&place.file(), &cluster(), Some(&id), late), Ok(ToLook::Open(_))));
+    // Where none has, it makes what is missing, as ever.
+    let early = prepare_as_is(&place.file(), &cluster(), Some(&id), NOW + 300 * DAY).unwrap();
+    assert!(!early.changes.is_empty());
+}

@@ -1,10 +1,10 @@
-//! `certs rotate-ca`: other authorities sign all certificates, while everything works.
+//! Other authorities sign all certificates: `certs rotate-ca` while everything works, `certs rescue` where the old ones have run out.
 
 use super::super::fleet;
 use super::super::tap;
 use super::super::world::World;
-use super::exchange::{Exchange, Run};
-use crate::cli::{Global, RotateCa};
+use super::exchange::{Exchange, Run, STOPPED, keep, unlimited};
+use crate::cli::{Global, RotateCa, Target};
 use crate::error::{Failure, Result, exit};
 use crate::kube::{Api, ApiError, Holder};
 use crate::pki::Ca;
@@ -21,6 +21,18 @@ const AUTHORITIES: Exchange = Exchange {
         "3 of 3: the old authorities are taken out.",
     ],
     again: "Going on with authorities that are on their way in.",
+    stopped: STOPPED,
+};
+
+/// The same without its first stage: nobody believes the old ones, so nobody has to believe both.
+const SUPERSEDED: Exchange = Exchange {
+    says: [
+        AUTHORITIES.says[0],
+        "1 of 2: every certificate is made anew by new authorities, and what reads it restarts on all machines at once (disruptive).",
+        "2 of 2: the expired authorities are taken out, one control plane at a time.",
+    ],
+    stopped: "What was done stays, and the new authorities are in the secrets file. The same command goes on from here.",
+    ..AUTHORITIES
 };
 
 /// For the controller manager to tell every namespace.
@@ -42,12 +54,35 @@ pub(super) async fn run(args: &RotateCa, global: &Global, out: &Reporter) -> Res
             }
             Stage::First => {}
             Stage::Alone => {
+                forget(&run.world, global, out).await;
                 farewell(out);
                 return Ok(exit::OK);
             }
         }
         run.turn().await?;
     }
+}
+
+/// All authorities anew, where some have run out, and with them whatever they signed: how it ended, and who began before and does
+/// not trust the new ones.
+pub(super) async fn supersede(world: &mut World, args: &Target, global: &Global, out: &Reporter) -> Result<(u8, Vec<Holder>)> {
+    unlimited(global)?;
+    let kept = keep(&args.inventory)?;
+    world.change(|secrets, _, now| match secrets.authorities_end()? {
+        (_, end) if end <= now => secrets.supersede_authorities(now),
+        _ => Ok(()),
+    })?;
+    let mut run = Run::of_the_dead(&SUPERSEDED, kept, args, global, out).await?;
+    if let Some(code) = run.apply().await? {
+        return Ok((code, Vec::new()));
+    }
+    let left = holders(&mut run.world, global, out).await?;
+    run.turn().await?;
+    if let Some(code) = run.apply().await? {
+        return Ok((code, left));
+    }
+    forget(&run.world, global, out).await;
+    Ok((exit::OK, left))
 }
 
 /// Who still trusts the old authorities alone, once all namespaces have the new ones, too.
@@ -110,6 +145,20 @@ fn wait_for_pods(left: &[Holder], began: bool, out: &Reporter) -> Result<u8> {
 fn farewell(out: &Reporter) {
     out.talk("Every certificate is signed by the new authorities, and no machine trusts the old ones any more.");
     out.talk("Kubeconfigs from before are of no use now: `homectl kubeconfig` writes another. Pods trust the old authority until they begin again.");
-    out.talk("API servers only ever add to what they tell add-ons: to take the old one out there, too:");
-    out.talk("  kubectl -n kube-system delete configmap extension-apiserver-authentication");
+}
+
+/// API servers only ever add to what they tell add-ons that serve parts of the API: no stage takes the old ones out there.
+async fn forget(world: &World, global: &Global, out: &Reporter) {
+    if let Err(why) = forgotten(world, global, out).await {
+        out.talk(&format!("What API servers tell add-ons may still name the old authorities: {why}"));
+        out.talk("Deleted, it is written anew by them, without those:");
+        out.talk("  kubectl -n kube-system delete configmap extension-apiserver-authentication");
+    }
+}
+
+async fn forgotten(world: &World, global: &Global, out: &Reporter) -> Result<bool> {
+    let fleet = fleet::open(world, global, out).await?;
+    let secrets = world.opened()?;
+    let api = tap::client(&world.cluster, secrets, &fleet.hosts)?;
+    api.forget_former(|ca| secrets.trusted(ca)).await.map_err(|e| Failure::failed(e.to_string()))
 }

@@ -20,7 +20,12 @@ pub(super) struct Exchange {
     pub(super) says: [&'static str; 3],
     /// And where it begins with one that is on its way.
     pub(super) again: &'static str,
+    /// And where a stage did not end well.
+    pub(super) stopped: &'static str,
 }
+
+/// What holds of an exchange while everything works, wherever it stops.
+pub(super) const STOPPED: &str = "Everything works as before. The same command goes on from here.";
 
 /// An exchange at work.
 pub(super) struct Run<'a> {
@@ -50,6 +55,21 @@ impl<'a> Run<'a> {
         Ok(Self { what, path, global, out, world, kept, began })
     }
 
+    /// Goes on from the stage that the secrets were brought to, of which `kept` knows how they were; the next apply goes at the pace
+    /// of those that have nothing to keep up.
+    pub(super) async fn of_the_dead(
+        what: &'static Exchange,
+        kept: Kept,
+        args: &'a Target,
+        global: &'a Global,
+        out: &'a Reporter,
+    ) -> Result<Self> {
+        let path = &args.inventory;
+        let mut world = World::open(path, global, out).await?;
+        world.pace.together = true;
+        Ok(Self { what, path, global, out, world, kept: Some(kept), began: true })
+    }
+
     pub(super) fn stage(&self) -> Result<Stage> {
         Ok((self.what.stage)(self.world.opened()?))
     }
@@ -70,7 +90,7 @@ impl<'a> Run<'a> {
         if done.code == exit::OK {
             return Ok(None);
         }
-        self.out.talk("Everything works as before. The same command goes on from here.");
+        self.out.talk(self.what.stopped);
         Ok(Some(done.code))
     }
 
@@ -91,11 +111,17 @@ pub(super) fn keep(path: &Path) -> Result<Kept> {
 
 /// What several machines must know is known by all of them.
 pub(super) fn everybody(global: &Global) -> Result<()> {
-    if !global.limit.is_empty() {
-        return Err(Failure::new(exit::USAGE, "a key that several machines must know is replaced on all of them").help("leave --limit out"));
-    }
+    unlimited(global)?;
     if global.allow_offline {
         return Err(Failure::new(exit::USAGE, "a machine that is off would not know the new key").help("leave --allow-offline out"));
     }
     Ok(())
+}
+
+/// None of them is left out.
+pub(super) fn unlimited(global: &Global) -> Result<()> {
+    if global.limit.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(exit::USAGE, "a key that several machines must know is replaced on all of them").help("leave --limit out"))
 }

@@ -1,28 +1,40 @@
-//! `certs rescue`: what has run out is made anew, also while there is no API. It is an apply that looks first and tells after.
+//! `certs rescue`: what has run out is made anew, also while there is no API, and be it the authorities themselves. It is an apply that
+//! looks first and tells after.
 
 use super::super::apply;
 use super::super::fleet;
 use super::super::world::World;
-use super::list;
+use super::{authorities, list};
 use crate::cli::{Global, Target};
 use crate::error::{Failure, Result, exit};
+use crate::kube::Holder;
+use crate::pki::{Ca, span};
 use crate::report::{Certificate, Certificates, Reporter};
+use crate::secrets::Secrets;
+
+/// Seconds that clocks may differ by without anybody calling one of them wrong.
+const SKEW: i64 = 10 * 60;
 
 /// `homectl certs rescue`.
 pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Result<u8> {
-    let mut world = World::open(&args.inventory, global, out).await?;
+    let mut world = World::open_as_is(&args.inventory, global, out).await?;
     let before = look(&world, global, out).await?;
     let dead = expired(&before);
-    if let Some(authority) = dead.iter().find(|c| c.authority) {
-        return Err(Failure::refused("an authority has run out; certificates made by it would be of no use")
-            .on(&authority.node)
-            .seen(format!("{}: {} ended on {}", authority.path, authority.subject, authority.day()))
-            .help(
-                "if it should still be valid, check the machine's clock; every certificate depends on it, so it is never replaced silently",
-            ));
-    }
+    let ended = ended(world.opened()?, world.now, &before.all)?;
     tell(&before, &dead, out);
-    let done = Box::pin(apply::within(&mut world, None, global, out)).await?;
+    let code = match ended {
+        Some((ca, ago)) => {
+            announce(ca, ago, out);
+            let (code, holders) = authorities::supersede(&mut world, args, global, out).await?;
+            if code != exit::OK {
+                return Ok(code);
+            }
+            world = World::open(&args.inventory, global, out).await?;
+            farewell(&holders, out);
+            code
+        }
+        None => Box::pin(apply::within(&mut world, None, global, out)).await?.code,
+    };
     let after = look(&world, global, out).await?;
     let left = expired(&after);
     for certificate in &left {
@@ -31,7 +43,7 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
     if left.is_empty() && !dead.is_empty() {
         out.talk(&format!("{} had expired; every certificate that could be looked at is valid again.", count(dead.len())));
     }
-    Ok(if left.is_empty() { done.code } else { exit::FAILED })
+    Ok(if left.is_empty() { code } else { exit::FAILED })
 }
 
 async fn look(world: &World, global: &Global, out: &Reporter) -> Result<Certificates> {
@@ -41,6 +53,47 @@ async fn look(world: &World, global: &Global, out: &Reporter) -> Result<Certific
 
 fn expired(all: &Certificates) -> Vec<&Certificate> {
     all.all.iter().filter(|c| c.expired()).collect()
+}
+
+/// The authority that has run out and must be replaced, or whose replacement is to be gone on with, and the seconds since: where this
+/// computer's clock (`now`) and those of the machines agree that it has.
+fn ended(secrets: &Secrets, now: i64, seen: &[Certificate]) -> Result<Option<(Ca, i64)>> {
+    let apart = |c: &&Certificate| (c.ends - c.left).abs_diff(now) > SKEW.unsigned_abs() && c.expired() != (c.ends <= now);
+    if let Some(odd) = seen.iter().filter(|c| c.authority).find(apart) {
+        let (theirs, ours) = if odd.expired() { ("is over", "is not") } else { ("is not over", "is") };
+        return Err(Failure::refused("it depends on whose clock is right whether an authority has run out")
+            .on(&odd.node)
+            .seen(format!("{}: {} ends on {}: by the machine's clock that {theirs}, by this computer's it {ours}", odd.path, odd.subject, odd.day()))
+            .help("put the clock that is wrong right, then run this again: every certificate depends on the authority, so it is not replaced on a guess"));
+    }
+    let signs = secrets.authorities_end()?;
+    let over = |(ca, end): (Ca, i64)| (end <= now).then_some((ca, now - end));
+    Ok(over(signs).or(secrets.former_authorities_end()?.and_then(over)))
+}
+
+fn announce(ca: Ca, ago: i64, out: &Reporter) {
+    out.talk(&format!("The {ca} expired {} ago: nothing that it signed is good for anything, and it can sign nothing more.", span(ago)));
+    out.talk(
+        "So the authorities (the cluster's, etcd's, the front proxy's) are made anew, and every certificate with them. That is disruptive:",
+    );
+    out.talk(
+        "  - etcd, the API and the kubelets restart on all machines at once: what there still is of the API is away until they are back;",
+    );
+    out.talk("  - pods run on, but those that talk to the API have to begin again afterwards: they are named then;");
+    out.talk("  - kubeconfigs from before are of no use any more.");
+}
+
+fn farewell(holders: &[Holder], out: &Reporter) {
+    out.talk(
+        "Every certificate is signed by new authorities. Kubeconfigs from before are of no use now: `homectl kubeconfig` writes another.",
+    );
+    if holders.is_empty() {
+        return;
+    }
+    out.talk("These pods began before, and do not trust the API until they begin again:");
+    for holder in holders {
+        out.talk(&format!("  {}", holder.restart()));
+    }
 }
 
 fn tell(before: &Certificates, dead: &[&Certificate], out: &Reporter) {
@@ -57,4 +110,46 @@ fn tell(before: &Certificates, dead: &[&Certificate], out: &Reporter) {
 
 fn count(n: usize) -> String {
     if n == 1 { "1 certificate".into() } else { format!("{n} certificates") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::fixture::{DAY, NOW, cluster};
+    use crate::report::Renewal;
+
+    /// An authority's certificate as a machine has it whose clock is `ahead` of ours.
+    fn seen(ends: i64, now: i64, ahead: i64) -> Certificate {
+        Certificate {
+            node: "attic".into(),
+            path: "/etc/kubernetes/pki/ca.crt".into(),
+            subject: "CN=kubernetes-ca".into(),
+            issuer: "CN=kubernetes-ca".into(),
+            authority: true,
+            begins: ends - 3650 * DAY,
+            ends,
+            left: ends - now - ahead,
+            renewal: Renewal::Nobody(String::new()),
+        }
+    }
+
+    #[test]
+    fn authorities_are_replaced_where_all_clocks_agree_that_they_have_ended() {
+        let mut secrets = Secrets::make(&cluster(), NOW).unwrap();
+        let (_, end) = secrets.authorities_end().unwrap();
+        assert_eq!(ended(&secrets, end - 1, &[seen(end, end - 1, 0)]).unwrap(), None);
+        assert_eq!(ended(&secrets, end + 60, &[seen(end, end + 60, 5)]).unwrap(), Some((Ca::Cluster, 60)));
+        assert_eq!(ended(&secrets, end + 60, &[]).unwrap(), Some((Ca::Cluster, 60)));
+        for (now, ahead) in [(end - DAY, 2 * DAY), (end + DAY, -2 * DAY)] {
+            let refusal = ended(&secrets, now, &[seen(end, now, ahead)]).unwrap_err();
+            assert_eq!((refusal.exit_code(), refusal.node()), (exit::REFUSED, Some("attic")));
+        }
+        assert!(ended(&secrets, end - 60, &[seen(end, end - 60, 70)]).unwrap().is_none(), "minutes are no reason to refuse");
+        // Cut on the way: the new ones are well, and it goes on.
+        let later = end + DAY;
+        secrets.supersede_authorities(later).unwrap();
+        assert_eq!(ended(&secrets, later, &[seen(end, later, 0)]).unwrap(), Some((Ca::Cluster, DAY)));
+        secrets.turn_authorities(later).unwrap();
+        assert_eq!(ended(&secrets, later, &[]).unwrap(), None);
+    }
 }

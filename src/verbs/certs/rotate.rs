@@ -2,7 +2,7 @@
 
 use super::super::apply;
 use super::super::world::World;
-use super::exchange::{Exchange, Run, everybody, keep};
+use super::exchange::{Exchange, Run, STOPPED, everybody, keep};
 use crate::cli::{Global, Overlay, Target};
 use crate::error::{Result, exit};
 use crate::pki::{WireGuardKey, encryption_key};
@@ -22,6 +22,7 @@ const ENCRYPTION: Exchange = Exchange {
         "3 of 3: the old key is taken out.",
     ],
     again: "Going on with a key that is on its way in.",
+    stopped: STOPPED,
 };
 
 /// `homectl certs rotate-key encryption`.

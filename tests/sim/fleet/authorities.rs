@@ -1,12 +1,13 @@
 //! Other authorities take over, whatever is cut on the way: every stage ends where an undisturbed one does, and asks for no more.
 
-use super::engine::Fleet;
+use super::engine::{Fleet, Trouble};
 use super::kill::{How, converge, made, now, same, spoil_what_there_is};
 use crate::scenes::Scene;
 use crate::world::World;
 use homectl::pki::Ca;
 use homectl::secrets::Stage;
 use homectl::steps::Mode;
+use homectl::verbs::Pace;
 use std::fs;
 
 /// What lies on every machine, and who signed what its kubelet shows.
@@ -35,4 +36,37 @@ async fn authorities_take_over_whatever_is_cut() {
         assert!(spoiled > 2, "{stage:?}: {spoiled}");
         same(&format!("{stage:?} with cuts"), &fleet.picture(), &cut);
     }
+}
+
+/// Nobody learned to trust them first, since nobody trusts anybody any more: two stages, and the first on all machines at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn authorities_that_have_ended_are_superseded_whatever_is_cut() {
+    let mut world = World::of("four", Scene::four(), now());
+    let mut fleet = made(&world).await;
+    world.cluster.etcd_cluster_id.clone_from(&fleet.world.cluster.etcd_cluster_id);
+    world.secrets.supersede_authorities(world.now).unwrap();
+    world.secrets.refresh(&world.cluster, world.now).unwrap();
+    let mut cut = fleet.copy_of(world.clone());
+    fleet.becomes(world.clone());
+    for fleet in [&mut fleet, &mut cut] {
+        fleet.errand.pace = Pace { together: true, ..Pace::default() };
+    }
+    let plan = fleet.copy().run(Mode::Present, &Trouble { spoil: vec!["shed".into()], ..Trouble::default() }).await.plan;
+    let after_others = |name: &str| {
+        let steps = plan.steps.iter().filter(|s| s.id.name == name && s.acts());
+        steps.map(|s| s.after.iter().filter(|id| id.lane != s.id.lane && id.name == name).count()).collect::<Vec<_>>()
+    };
+    for name in ["etcd", "apiserver"] {
+        assert_eq!(after_others(name), [0, 0, 0], "{name}: one would wait for another that does not trust it");
+    }
+    converge(&mut fleet, Mode::Present, "undisturbed").await;
+    trusts(&fleet, &world.secrets.trusted(Ca::Cluster), &world.secrets.authority(Ca::Cluster).cert);
+    let spoiled = spoil_what_there_is(&mut cut, Mode::Present, How::Power, &["cellar"], 1).await;
+    assert!(spoiled > 2, "{spoiled}");
+    same("superseded with cuts", &fleet.picture(), &cut);
+    world.secrets.turn_authorities(world.now).unwrap();
+    fleet.becomes(world.clone());
+    converge(&mut fleet, Mode::Present, "alone").await;
+    assert_eq!(world.secrets.authority_stage(), Stage::Alone);
+    trusts(&fleet, &world.secrets.cluster_ca.cert, &world.secrets.cluster_ca.cert);
 }

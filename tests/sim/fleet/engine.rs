@@ -60,6 +60,8 @@ pub(crate) struct Errand {
     pub(crate) previous: Option<Release>,
     pub(crate) moving: Option<Moving>,
     pub(crate) restoring: Option<Restoring>,
+    /// How it is gone about.
+    pub(crate) pace: Pace,
     /// The one machine that takes part; then the API is left out, as `--limit` has it.
     pub(crate) only: Option<String>,
 }
@@ -293,7 +295,7 @@ impl Fleet {
     }
 
     async fn plan(&self, mode: Mode, hosts: &BTreeMap<String, Connection>) -> (Plan, Vec<Step>) {
-        let (world, pace) = (&self.world, Pace::default());
+        let (world, pace) = (&self.world, &self.errand.pace);
         let now = Release { kubernetes: world.cluster.kubernetes.clone(), programs: world.cluster.programs.clone() };
         let releases: Vec<Release> = std::iter::once(now).chain(self.errand.previous.clone()).collect();
         let ground = Ground {
@@ -302,7 +304,7 @@ impl Fleet {
             etcd_ca: Some(&world.secrets.etcd_ca.cert),
             facts: &world.facts,
             releases: &releases,
-            pace: &pace,
+            pace,
             moving: self.errand.moving.as_ref(),
             restoring: self.errand.restoring.as_ref(),
             now: world.now,

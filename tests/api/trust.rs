@@ -1,0 +1,81 @@
+//! Whom API servers tell others to trust: they only ever add to it, so what an exchange of authorities leaves there is taken out by us.
+
+use crate::fixture::secrets;
+use crate::pki::authority;
+use crate::server::{Server, client};
+use homectl::kube::Api;
+use homectl::pki::{Ca, certificates};
+use homectl::secrets::Secrets;
+use serde_json::json;
+use std::time::Duration;
+
+const MAP: &str = "configmap/extension-apiserver-authentication";
+const KEYS: [(&str, Ca); 2] = [("client-ca-file", Ca::Cluster), ("requestheader-client-ca-file", Ca::FrontProxy)];
+
+struct House {
+    server: Server,
+    api: Api,
+    secrets: Secrets,
+}
+
+impl House {
+    fn map(&self, args: &[&str]) -> String {
+        self.server.kubectl(&[&["-n", "kube-system"], args].concat(), "")
+    }
+
+    /// What is told under `key`, once the API server has said so.
+    async fn told(&self, key: &str) -> Vec<String> {
+        for _ in 0..100 {
+            let text = self.map(&["get", MAP, "--ignore-not-found", &format!("-o=jsonpath={{.data.{key}}}")]);
+            if !text.is_empty() {
+                return certificates(&text);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        panic!("{MAP} does not come")
+    }
+
+    /// Adds to it, as if it had been told before; the API server writes it anew with what it trusts itself.
+    async fn add(&self, more: &[[&str; 2]]) {
+        for ((key, ca), more) in KEYS.into_iter().zip(more) {
+            let data = json!({"data": {key: format!("{}{}", more.concat(), self.secrets.trusted(ca))}});
+            self.map(&["patch", MAP, "--type=merge", "-p", &data.to_string()]);
+        }
+        self.stir().await;
+    }
+
+    /// Has the API server look at it once more.
+    async fn stir(&self) {
+        self.map(&["annotate", MAP, &format!("stirred={}", rand::random::<u32>()), "--overwrite"]);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn former_authorities_go_from_what_api_servers_tell_and_do_not_come_back() {
+    let secrets = secrets();
+    let Some(server) = Server::alone(&secrets) else { return };
+    let api = client(&[server.port], &secrets);
+    server.ready(&api).await;
+    let house = House { server, api, secrets };
+    let [former, former_proxy, theirs] = [Ca::Cluster.common_name(), Ca::FrontProxy.common_name(), "their-own"].map(|n| authority(n).cert);
+    let ours = KEYS.map(|(_, ca)| house.secrets.trusted(ca));
+    assert_eq!(house.told(KEYS[0].0).await, [ours[0].as_str()]);
+    let forget = || house.api.forget_former(|ca| house.secrets.trusted(ca));
+    assert_eq!(forget().await, Ok(false), "there is none");
+
+    house.add(&[[&former, &theirs], [&former_proxy, ""]]).await;
+    let held: Vec<usize> = [house.told(KEYS[0].0).await, house.told(KEYS[1].0).await].iter().map(Vec::len).collect();
+    assert_eq!(held, [3, 2], "an API server lets go of nothing by itself");
+    assert_eq!(forget().await, Ok(true));
+    house.stir().await;
+    assert_eq!(house.told(KEYS[0].0).await, [theirs.as_str(), &ours[0]]);
+    assert_eq!(house.told(KEYS[1].0).await, [ours[1].as_str()]);
+    assert_eq!(forget().await, Ok(false));
+
+    // What is advised where that did not work.
+    house.add(&[[&former, ""], [&former_proxy, ""]]).await;
+    house.map(&["delete", MAP]);
+    assert_eq!(house.told(KEYS[0].0).await, [ours[0].as_str()]);
+    assert_eq!(house.told(KEYS[1].0).await, [ours[1].as_str()]);
+}
