@@ -7,8 +7,10 @@ use zeroize::Zeroizing;
 
 /// The format that this version writes where nothing in it is newer.
 const OLDEST: u32 = 1;
-/// The newest that it reads: with authorities that are about to take the others' place.
-const FORMAT: u32 = 3;
+/// The newest that it reads: with authorities that take the others' place, and keys of those that are lost.
+const FORMAT: u32 = 4;
+/// With authorities that are about to take the others' place.
+const AUTHORITIES: u32 = 3;
 /// With a second key of encryption at rest, or another than the first.
 const KEYS: u32 = 2;
 
@@ -115,7 +117,7 @@ pub(super) fn read(text: &str) -> Result<Secrets, Unreadable> {
     }
     let content: Content = toml::from_str(text).map_err(|e| line(&e))?;
     let secrets = Secrets::from(content);
-    match crate::pki::Ca::ALL.into_iter().find(|&ca| !secrets.authorities_of(ca).all(Authority::is_whole)) {
+    match crate::pki::Ca::ALL.into_iter().find(|&ca| !secrets.is_whole(ca)) {
         Some(ca) => Err(Unreadable::Mismatch(ca)),
         None => Ok(secrets),
     }
@@ -130,7 +132,8 @@ impl From<&Secrets> for Content {
         let wireguard = |(name, key): (&String, &WireGuardKey)| (name.clone(), key_pair(&key.private, &key.public));
         Self {
             format: match (&s.authorities_next, &s.encryption_next) {
-                (Some(_), _) => FORMAT,
+                (Some(_), _) if s.has_lost_keys() => FORMAT,
+                (Some(_), _) => AUTHORITIES,
                 (None, Some(_)) => KEYS,
                 (None, None) if s.encryption_number > 1 => KEYS,
                 (None, None) => OLDEST,

@@ -91,7 +91,21 @@ impl Secrets {
 
     /// The former one first, then the one that takes its place.
     pub(super) fn authorities_of(&self, ca: Ca) -> impl Iterator<Item = &Authority> {
-        std::iter::once(self.former(ca)).chain(self.authorities_next.as_ref().map(|next| next.value.of(ca)))
+        let former = self.former(ca);
+        let next = self.authorities_next.as_ref().map(|next| next.value.of(ca));
+        // One that is not exchanged while others are takes its own place.
+        std::iter::once(former).chain(next.filter(|next| next.cert != former.cert))
+    }
+
+    /// Whether keys and certificates of `ca` belong together; of a former one nobody needs the key, which may be lost.
+    pub(super) fn is_whole(&self, ca: Ca) -> bool {
+        let lost = |authority: &Authority| authority.key.expose().is_empty() && self.authority(ca).cert != authority.cert;
+        self.authorities_of(ca).all(|authority| authority.is_whole() || lost(authority))
+    }
+
+    /// Whether the key of a former authority is lost.
+    pub(super) fn has_lost_keys(&self) -> bool {
+        Ca::ALL.iter().any(|&ca| self.former(ca).key.expose().is_empty())
     }
 
     /// The authority that was there before another began to take its place.

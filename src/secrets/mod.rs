@@ -3,6 +3,7 @@
 mod content;
 mod crypt;
 mod exchange;
+mod found;
 mod identity;
 mod make;
 mod model;
@@ -16,6 +17,7 @@ mod tests;
 pub use crate::pki::{Authority, Pair, SecretText, ServiceAccountKey, WireGuardKey};
 pub use crypt::Recipient;
 pub use exchange::{Authorities, Next, Stage};
+pub use found::FoundAuthority;
 pub use identity::{Identity, IdentityChoice, create_identity, find_identity, identity};
 pub use model::Secrets;
 pub use prepare::{Prepared, ToLook, prepare, prepare_as_is, prepare_to_look};

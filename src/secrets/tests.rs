@@ -184,6 +184,24 @@ fn authorities_come_in_by_stages_and_each_is_kept() {
 }
 
 #[test]
+fn the_lost_key_of_a_former_authority_keeps_nobody_from_going_on() {
+    let (place, mut secrets) = (Place::new(), secrets());
+    secrets.cluster_ca.key = SecretText::new(String::new());
+    place.save(&secrets);
+    assert!(place.open().is_err(), "of the one that signs it must be there");
+    let (place, mut secrets) = (Place::new(), self::secrets());
+    secrets.turn_authorities(NOW).unwrap();
+    secrets.turn_authorities(NOW).unwrap();
+    secrets.cluster_ca.key = SecretText::new(String::new());
+    secrets.refresh(&cluster(), NOW).unwrap();
+    place.save(&secrets);
+    assert_eq!(place.open().unwrap(), secrets);
+    secrets.turn_authorities(NOW).unwrap();
+    place.save(&secrets);
+    assert_eq!(place.open().unwrap(), secrets);
+}
+
+#[test]
 fn keys_of_encryption_at_rest_are_found_again_on_the_machines() {
     let file = |keys: &[(u32, &str)]| {
         let keys: Vec<String> = keys.iter().map(|(n, key)| format!("      - name: key{n}\n        secret: {key}\n")).collect();
@@ -330,7 +348,7 @@ fn content_that_is_not_ours_is_refused_and_never_quoted() {
     let (place, mut secrets) = (Place::new(), secrets());
     let text = super::content::write(&secrets).unwrap();
     for (clear, what, evidence) in [
-        (text.replacen("format = 1", "format = 4", 1), "was written by a newer homectl", "its format is 4"),
+        (text.replacen("format = 1", "format = 5", 1), "was written by a newer homectl", "its format is 5"),
         (text.replacen("format = 1", "format = 1\nhunter2 = \"hunter2\"", 1), "is damaged", "(line 2)"),
         (text.replacen("format = 1", "format = \"hunter2\"", 1), "is damaged", "(line 1)"),
         ("hunter2".into(), "is damaged", "(line 1)"),

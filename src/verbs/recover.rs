@@ -6,10 +6,11 @@ use crate::artifacts::LockMode;
 use crate::cli::{Global, Target};
 use crate::cluster::{Cluster, Lock};
 use crate::error::{Failure, Result, exit};
+use crate::facts::Facts;
 use crate::os;
 use crate::pki::Ca;
 use crate::report::Reporter;
-use crate::secrets::{self, Authority, Pair, Prepared, SecretText, Secrets, WireGuardKey};
+use crate::secrets::{self, FoundAuthority, Pair, Prepared, SecretText, Secrets, WireGuardKey};
 use crate::steps::{self, Ctx};
 use crate::want::{Body, Want, quote};
 use data_encoding::BASE64;
@@ -43,6 +44,10 @@ struct Spot {
 /// What was found, by node.
 type Found = BTreeMap<String, BTreeMap<Slot, SecretText>>;
 
+/// What is said where an exchange of authorities cannot go on.
+const GIVEN_UP: &str = "New authorities that had signed nothing yet are given up: their keys were in the lost file only. The next apply takes them \
+                        out again; to replace the former ones: homectl certs rotate-ca.";
+
 /// `homectl recover`.
 pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Result<u8> {
     let inventory = world::read(&args.inventory, out)?;
@@ -53,7 +58,8 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
     let identity = secrets::identity(global.identity.as_deref(), &path)?;
     let now = jiff::Timestamp::now().as_second();
     let stand_in = |secrets| Prepared { secrets, identity: identity.clone(), made: false, changes: Vec::new(), warnings: Vec::new() };
-    let prepared = stand_in(Secrets::placeholders(&cluster));
+    let stand_ins = Secrets::placeholders(&cluster);
+    let prepared = stand_in(stand_ins.clone());
     let world = World::with(inventory, lock, cluster, prepared, now);
     let fleet = fleet::open(&world, global, out).await?;
     if let Some((node, seen)) = fleet.offline.first().filter(|_| !global.allow_offline) {
@@ -63,7 +69,7 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
             .help("switch it on; or go on without it: --allow-offline (it gets a new key by the next apply)"));
     }
     let asks = fleet.hosts.iter().map(|(node, host)| {
-        let spots = spots(&world, &fleet.facts, node);
+        let spots = spots(&world.cluster, &stand_ins, &fleet.facts, node);
         async move {
             let spots = spots?;
             let reply = host.run(&script(&spots), &mut |_| ()).await.map_err(|e| e.into_failure(node))?;
@@ -71,12 +77,13 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
         }
     });
     let found: Found = try_join_all(asks).await?.into_iter().collect();
-    let mut recovered = assemble(&world.cluster, &found)?;
+    let (mut recovered, given_up) = assemble(&world.cluster, &found)?;
     recovered.etcd_cluster_id = fleet.facts.values().find_map(|f| f.etcd_cluster_id.clone());
     agrees(&world, &recovered)?;
     let from: Vec<&str> = found.iter().filter(|(_, all)| !all.is_empty()).map(|(node, _)| node.as_str()).collect();
     let whole = recovered.leaves.len();
-    let made = recovered.refresh(&world.cluster, now)?;
+    // Where an authority has run out nothing can be made by it: another verb's work.
+    let made = if recovered.authorities_end()?.1 > now { recovered.refresh(&world.cluster, now)? } else { Vec::new() };
     secrets::save(&path, &recovered, &identity.identity, &[])?;
     out.talk(&format!(
         "Wrote {}: three authorities, the service-account key, the encryption key, {} WireGuard keys and {whole} certificates, from {}.",
@@ -84,8 +91,11 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
         recovered.wireguard.len(),
         from.join(", ")
     ));
-    for line in &made {
+    for line in made.iter().chain(&recovered.under_way()).chain(&recovered.warnings(now)?) {
         out.talk(line);
+    }
+    if given_up {
+        out.talk(GIVEN_UP);
     }
     let id = recovered.etcd_cluster_id.clone();
     let World { inventory, lock, cluster, .. } = world;
@@ -107,11 +117,11 @@ fn vacant(path: &Path, cluster: &Cluster, global: &Global) -> Result<()> {
 }
 
 /// Where this node's secrets lie: its steps are made with texts that stand for them, and each text is looked up in what they write.
-fn spots(world: &World, all: &BTreeMap<String, crate::facts::Facts>, node: &str) -> Result<Vec<Spot>> {
-    let (Some(facts), Some(node)) = (all.get(node), world.cluster.node(node)) else { return Ok(Vec::new()) };
+fn spots(cluster: &Cluster, stand_ins: &Secrets, all: &BTreeMap<String, Facts>, node: &str) -> Result<Vec<Spot>> {
+    let (Some(facts), Some(node)) = (all.get(node), cluster.node(node)) else { return Ok(Vec::new()) };
     let os = os::of(facts).ok_or_else(|| Failure::failed(format!("{} is not supported", facts.os_name)).on(&node.name))?;
-    let ctx = Ctx { cluster: &world.cluster, node, facts, all, secrets: world.opened()?, os, now: world.now, restore: None };
-    let texts = slots(world.opened()?, &node.name);
+    let ctx = Ctx { cluster, node, facts, all, secrets: stand_ins, os, now: 0, restore: None };
+    let texts = slots(stand_ins, &node.name);
     let mut spots = Vec::new();
     for want in steps::node(&ctx)?.into_iter().flat_map(|s| s.wants) {
         let (path, body) = match want {
@@ -205,24 +215,24 @@ fn read(spots: &[Spot], reply: &str) -> BTreeMap<Slot, SecretText> {
     found
 }
 
-/// The secrets of the cluster; what all machines share must be the same on all.
-fn assemble(cluster: &Cluster, found: &Found) -> Result<Secrets> {
+/// The secrets of the cluster, and whether an exchange of authorities was given up. What all machines share must be the same on all, but
+/// for what one takes the place of.
+fn assemble(cluster: &Cluster, found: &Found) -> Result<(Secrets, bool)> {
     let mut secrets = Secrets::placeholders(cluster);
-    let authority = |ca: Ca| -> Result<Authority> {
-        let (cert, key) = (
-            shared(found, &Slot::Certificate(ca), &format!("certificate of the {ca}"))?,
-            shared(found, &Slot::Key(ca), &format!("key of the {ca}"))?,
-        );
-        // Where another is about to take its place there are two; the one that signs is whose key lies there.
-        let certificates = cert.expose().split_inclusive("-----END CERTIFICATE-----").map(|c| format!("{}\n", c.trim()));
-        let mut authorities = certificates.map(|cert| Authority { cert, key: key.clone() });
-        authorities
-            .find(Authority::is_whole)
-            .ok_or_else(|| Failure::failed(format!("key and certificate of the {ca} on the machines do not belong together")))
-    };
-    secrets.cluster_ca = authority(Ca::Cluster)?;
-    secrets.etcd_ca = authority(Ca::Etcd)?;
-    secrets.front_proxy_ca = authority(Ca::FrontProxy)?;
+    for ca in Ca::ALL {
+        any(found, &Slot::Certificate(ca), &format!("certificate of the {ca}"))?;
+        any(found, &Slot::Key(ca), &format!("key of the {ca}"))?;
+    }
+    let all = |slot: Slot| found.values().filter_map(move |slots| slots.get(&slot).cloned());
+    let given_up = secrets.take_authorities(|ca| FoundAuthority {
+        bundles: all(Slot::Certificate(ca)).map(|text| text.expose().to_owned()).collect(),
+        keys: all(Slot::Key(ca)).collect(),
+    });
+    let given_up = given_up.map_err(|why| {
+        Failure::refused(format!("authorities on the machines do not fit together: {why}"))
+            .seen(format!("asked: {}", found.keys().cloned().collect::<Vec<_>>().join(", ")))
+            .help("are all of this cluster? Leave a wrong one out: --limit NODE,…; or take the secrets file from version control or a backup (`homectl backup unpack`)")
+    })?;
     secrets.service_account = shared(found, &Slot::AccountPrivate, "service-account key")?;
     shared(found, &Slot::AccountPublic, "public service-account key")?.expose().clone_into(&mut secrets.service_account_public);
     let files: Vec<&str> = found.values().filter_map(|slots| Some(slots.get(&Slot::Encryption)?.expose())).collect();
@@ -247,17 +257,23 @@ fn assemble(cluster: &Cluster, found: &Found) -> Result<Secrets> {
             }
         }
     }
-    Ok(secrets)
+    Ok((secrets, given_up))
+}
+
+/// The first machine that has it, and what it has.
+fn any<'a>(found: &'a Found, slot: &Slot, what: &str) -> Result<(&'a String, &'a SecretText)> {
+    let mut all = found.iter().filter_map(|(node, slots)| Some((node, slots.get(slot)?)));
+    all.next().ok_or_else(|| {
+        Failure::failed(format!("the {what} lies on no machine that answers"))
+            .seen(format!("asked: {}", found.keys().cloned().collect::<Vec<_>>().join(", ")))
+            .help("it is on every control plane that homectl has set up: bring back one of them; or take the secrets file from version control or a backup (`homectl backup unpack`)")
+    })
 }
 
 /// What must be one and the same wherever it lies.
 fn shared(found: &Found, slot: &Slot, what: &str) -> Result<SecretText> {
+    let (first, text) = any(found, slot, what)?;
     let mut all = found.iter().filter_map(|(node, slots)| Some((node, slots.get(slot)?)));
-    let (first, text) = all.next().ok_or_else(|| {
-        Failure::failed(format!("the {what} lies on no machine that answers"))
-            .seen(format!("asked: {}", found.keys().cloned().collect::<Vec<_>>().join(", ")))
-            .help("it is on every control plane that homectl has set up: bring back one of them; or take the secrets file from version control or a backup (`homectl backup unpack`)")
-    })?;
     match all.find(|(_, other)| other.expose().trim_end() != text.expose().trim_end()) {
         None => Ok(text.clone()),
         Some((node, _)) => Err(Failure::refused(format!("{first} and {node} have different ones: {what}"))
@@ -276,4 +292,131 @@ fn agrees(world: &World, recovered: &Secrets) -> Result<()> {
         return Ok(());
     }
     Err(Failure::refused(format!("the machines belong to etcd cluster {live}, the lock says {locked}")).help("is it the right inventory?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::fixture::NOW;
+    use crate::scenes::Scene;
+    use crate::secrets::Stage;
+
+    const PLANES: [&str; 3] = ["attic", "cellar", "garage"];
+
+    /// Three control planes and a worker, and their secrets before an exchange of authorities and in each of its stages.
+    struct House {
+        scene: Scene,
+        stages: [Secrets; 4],
+    }
+
+    const OLD: usize = 0;
+    const KNOWN: usize = 1;
+    const FIRST: usize = 2;
+    const ALONE: usize = 3;
+
+    impl House {
+        fn new() -> Self {
+            let scene = Scene::four();
+            let mut secrets = Secrets::make(&scene.cluster, NOW).unwrap();
+            let stages = std::array::from_fn(|stage| {
+                if stage > OLD {
+                    secrets.turn_authorities(NOW).unwrap();
+                    secrets.refresh(&scene.cluster, NOW).unwrap();
+                }
+                secrets.clone()
+            });
+            Self { scene, stages }
+        }
+
+        /// The files of a machine that an apply has brought to that stage.
+        fn files(&self, node: &str, stage: usize) -> BTreeMap<String, String> {
+            let (cluster, facts) = (&self.scene.cluster, &self.scene.facts[node]);
+            let (node, os) = (cluster.node(node).unwrap(), os::of(facts).unwrap());
+            let ctx = Ctx { cluster, node, facts, all: &self.scene.facts, secrets: &self.stages[stage], os, now: NOW, restore: None };
+            let text = |want: Want| match want {
+                Want::File(file) => match file.body? {
+                    Body::Text(text) => Some((file.path, text)),
+                    Body::Secret(text) => Some((file.path, text.expose().to_owned())),
+                    Body::Sealed(_) => None,
+                },
+                Want::Leaf(leaf) => Some((leaf.path.clone(), leaf.file()?.expose().to_owned())),
+                _ => None,
+            };
+            steps::node(&ctx).unwrap().into_iter().flat_map(|s| s.wants).filter_map(text).collect()
+        }
+
+        fn found(&self, node: &str, files: &BTreeMap<String, String>) -> BTreeMap<Slot, SecretText> {
+            let spots = spots(&self.scene.cluster, &Secrets::placeholders(&self.scene.cluster), &self.scene.facts, node).unwrap();
+            let line = |(i, spot): (usize, &Spot)| Some(format!("{i} {}\n", BASE64.encode(files.get(&spot.path)?.as_bytes())));
+            read(&spots, &spots.iter().enumerate().filter_map(line).collect::<String>())
+        }
+
+        /// What is recovered from machines at these stages, the control planes first.
+        fn recovered(&self, stages: [usize; 4]) -> Result<(Secrets, bool)> {
+            let nodes = PLANES.into_iter().chain(["shed"]).zip(stages);
+            let found = nodes.map(|(node, stage)| (node.to_owned(), self.found(node, &self.files(node, stage)))).collect();
+            assemble(&self.scene.cluster, &found)
+        }
+    }
+
+    #[test]
+    fn authorities_are_recovered_wherever_their_exchange_was_cut() {
+        let house = House::new();
+        let [old, known, first, alone] = &house.stages;
+        for (stages, stage, like, given_up) in [
+            ([OLD; 4], Stage::Alone, old, false),
+            // The keys of those that have signed nothing were in the lost file only.
+            ([KNOWN, OLD, OLD, OLD], Stage::Alone, old, true),
+            ([KNOWN; 4], Stage::Alone, old, true),
+            ([FIRST, KNOWN, KNOWN, KNOWN], Stage::First, first, false),
+            ([FIRST, FIRST, FIRST, KNOWN], Stage::First, first, false),
+            ([FIRST; 4], Stage::First, first, false),
+            ([ALONE, FIRST, FIRST, FIRST], Stage::Alone, alone, false),
+            ([ALONE; 4], Stage::Alone, alone, false),
+        ] {
+            let (mut secrets, is_given_up) = house.recovered(stages).unwrap();
+            assert_eq!((secrets.authority_stage(), is_given_up), (stage, given_up), "{stages:?}");
+            for ca in Ca::ALL {
+                assert_eq!(secrets.authority(ca).cert, like.authority(ca).cert, "{stages:?}");
+                assert!(secrets.authority(ca).is_whole(), "{stages:?}");
+                assert_eq!(secrets.trusted(ca), like.trusted(ca), "{stages:?}");
+            }
+            assert_eq!(secrets.cluster_ca.is_whole(), stages[..3] != [FIRST; 3], "{stages:?}: the key that signed before");
+            // It is gone on with as if nothing had been lost.
+            secrets.refresh(&house.scene.cluster, NOW).unwrap();
+            if stage == Stage::First {
+                secrets.turn_authorities(NOW).unwrap();
+                assert!(Ca::ALL.iter().all(|&ca| secrets.trusted(ca) == alone.trusted(ca)));
+            }
+        }
+        assert_eq!(known.authority_stage(), Stage::Known);
+    }
+
+    #[test]
+    fn a_machine_that_was_cut_between_two_keys_is_recovered() {
+        let house = House::new();
+        let mut files = house.files("attic", KNOWN);
+        let later = house.files("attic", FIRST);
+        for path in ["/etc/kubernetes/pki/ca.key", "/etc/kubernetes/pki/ca-signing.crt"] {
+            files.insert(path.into(), later[path].clone());
+        }
+        let found = Found::from([("attic".to_owned(), house.found("attic", &files))]);
+        let (secrets, given_up) = assemble(&house.scene.cluster, &found).unwrap();
+        assert!(given_up);
+        let [old, _, first, _] = &house.stages;
+        assert_eq!(secrets.authority_stage(), Stage::First);
+        assert_eq!(secrets.authority(Ca::Cluster), first.authority(Ca::Cluster));
+        assert_eq!(secrets.trusted(Ca::Cluster), first.trusted(Ca::Cluster));
+        assert_eq!((secrets.authority(Ca::Etcd), secrets.trusted(Ca::Etcd)), (&old.etcd_ca, old.trusted(Ca::Etcd)));
+    }
+
+    #[test]
+    fn a_stranger_among_the_machines_is_refused() {
+        let (house, other) = (House::new(), House::new());
+        let of = |house: &House, node: &str| (node.to_owned(), house.found(node, &house.files(node, OLD)));
+        let found = Found::from([of(&house, "attic"), of(&other, "cellar")]);
+        let refusal = assemble(&house.scene.cluster, &found).unwrap_err();
+        assert_eq!(refusal.exit_code(), exit::REFUSED);
+        assert_eq!(refusal.what(), "authorities on the machines do not fit together: cluster CA: machines have different certificates");
+    }
 }
