@@ -60,14 +60,18 @@ impl Survey {
     }
 }
 
-/// Looks at everything that is wanted and everything that is owned.
+/// Looks at everything that is wanted and everything that is owned. With `since` (Unix seconds) a certificate that was made
+/// before is not what is wanted.
 ///
 /// # Errors
 /// Manifests that cannot be read, or an API that does not answer.
-pub async fn survey(api: &Api, cluster: &Cluster, secrets: &Secrets) -> Result<Survey> {
+pub async fn survey(api: &Api, cluster: &Cluster, secrets: &Secrets, since: Option<i64>) -> Result<Survey> {
     let failed = |e: ApiError| Failure::failed("the API could not be asked").on(api.node()).seen(e.to_string());
     let memory = recall(api).await.map_err(failed)?;
-    let bundles = bundles(cluster, secrets, &memory)?;
+    let mut bundles = bundles(cluster, secrets, &memory)?;
+    for certificate in bundles.iter_mut().flat_map(|b| &mut b.objects).filter_map(|o| o.certificate.as_mut()) {
+        certificate.since = since;
+    }
     let wanted: Vec<&Object> = bundles.iter().flat_map(|b| &b.objects).collect();
     let lists = Lists::read(api, &wanted, &memory).await.map_err(failed)?;
     let owned = lists.owned();

@@ -177,7 +177,7 @@ async fn survey(world: &World, ground: &Ground<'_>, fleet: &Fleet, steps: &[Step
     let client = tap::client(&world.cluster, ground.secrets, &fleet.hosts)?;
     let api = fleet.api.get_or_init(|| client);
     let seen = match api.ready().await {
-        Ok(_) => match addons::survey(api, &world.cluster, ground.secrets).await {
+        Ok(_) => match addons::survey(api, &world.cluster, ground.secrets, ground.pace.since).await {
             Ok(survey) => return Ok(survey),
             Err(e) => e.to_string(),
         },

@@ -8,6 +8,7 @@ use homectl::cluster::{Cluster, Taint};
 use homectl::kube::{Api, Condition, Resource};
 use homectl::pki::{issue, leaves};
 use homectl::secrets::{Pair, Secrets};
+use homectl::steps::renewed;
 use homectl::want::{Object, Run, Seen, Verdict, Want};
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ struct World {
     api: Api,
     cluster: Cluster,
     secrets: Secrets,
+    /// Certificates that were made before are to be made anew.
+    since: Option<i64>,
 }
 
 impl World {
@@ -25,17 +28,18 @@ impl World {
         let server = Server::start(&secrets)?;
         let api = client(&[server.port], &secrets);
         server.ready(&api).await;
-        Some(Self { server, api, cluster: cluster(names), secrets })
+        Some(Self { server, api, cluster: cluster(names), secrets, since: None })
     }
 
     async fn survey(&self) -> Survey {
-        survey(&self.api, &self.cluster, &self.secrets).await.unwrap_or_else(|e| panic!("{e}"))
+        survey(&self.api, &self.cluster, &self.secrets, self.since).await.unwrap_or_else(|e| panic!("{e}"))
     }
 
     /// The plan: every want in the API with its verdict.
     async fn plan(&self) -> Vec<(Want, Verdict)> {
         let survey = self.survey().await;
-        let steps = steps(&self.cluster, &self.secrets, &survey.owned, &|_| true).unwrap();
+        let mut steps = steps(&self.cluster, &self.secrets, &survey.owned, &|_| true).unwrap();
+        self.since.into_iter().for_each(|since| renewed(&mut steps, since));
         steps.into_iter().flat_map(|s| s.wants).map(|w| (w.clone(), w.diff(survey.of(&w.addr())))).collect()
     }
 
@@ -109,7 +113,7 @@ async fn the_catalogue_and_a_users_own_settle() {
     one_object_again(&w).await;
     nodes_keep_what_is_not_ours(&mut w).await;
     a_definition_and_its_objects_change_together(&mut w).await;
-    a_renewed_certificate_stays(&w).await;
+    a_renewed_certificate_stays(&mut w).await;
     what_the_api_refuses_blocks(&mut w).await;
     what_others_made_is_taken_over(&mut w).await;
     waiting_says_what_is_seen(&w).await;
@@ -180,22 +184,27 @@ async fn a_definition_and_its_objects_change_together(w: &mut World) {
     w.run_until_settled().await;
 }
 
-async fn a_renewed_certificate_stays(w: &World) {
+async fn a_renewed_certificate_stays(w: &mut World) {
     let spec = leaves(&w.cluster).into_iter().find(|l| l.name == "metrics-server").unwrap().spec;
-    let renewed = issue(&w.secrets.cluster_ca, &spec, now()).unwrap();
+    let another = issue(&w.secrets.cluster_ca, &spec, now()).unwrap();
     let foreign = issue(&w.secrets.etcd_ca, &spec, now()).unwrap();
-    let put = |pair: &Pair| {
+    let put = |w: &World, pair: &Pair| {
         let encoded = |text: &str| data_encoding::BASE64.encode(text.as_bytes());
         let data = serde_json::json!({"data": {"tls.crt": encoded(&pair.cert), "tls.key": encoded(pair.key.expose())}});
         w.server.kubectl(&["-n", "kube-system", "patch", "secret/metrics-server-serving", "-p", &data.to_string()], "");
     };
-    put(&renewed);
+    put(w, &another);
     assert_eq!(w.changes().await, Vec::<String>::new(), "the cluster renews its own");
     w.server.kubectl(&["-n", "kube-system", "label", "secret/metrics-server-serving", "homectl.io/addon=x", "--overwrite"], "");
     w.run_until_settled().await;
     let live = w.server.kubectl(&["-n", "kube-system", "get", "secret/metrics-server-serving", "-o", "jsonpath={.data.tls\\.crt}"], "");
-    assert_eq!(live, data_encoding::BASE64.encode(renewed.cert.as_bytes()), "nor is it put back with something else");
-    put(&foreign);
+    assert_eq!(live, data_encoding::BASE64.encode(another.cert.as_bytes()), "nor is it put back with something else");
+    w.since = Some(now() - 3600);
+    put(w, &issue(&w.secrets.cluster_ca, &spec, now() - 86_400).unwrap());
+    assert_eq!(w.changes().await.len(), 1, "all anew, and this one is a day old");
+    w.run_until_settled().await;
+    w.since = None;
+    put(w, &foreign);
     assert_eq!(w.changes().await.len(), 1);
     w.run_until_settled().await;
 }
