@@ -1,11 +1,17 @@
 //! Files on the operator's side that land whole: the old one is there, or the new one, whatever happens in between. What a writer
 //! leaves that is killed goes with the next one in its folder.
 
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use tempfile::{Builder, NamedTempFile};
+
+/// What this process has written to files, the last of each: SHA-256.
+static WRITTEN: Mutex<BTreeMap<PathBuf, [u8; 32]>> = Mutex::new(BTreeMap::new());
 
 /// Replaces `path`, which keeps its mode; a new file gets `mode`. Temporary beside it, mode, fsync, rename, fsync of the
 /// folder. Behind a link the file itself is replaced, and the link stays.
@@ -17,6 +23,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mode = std::fs::metadata(path).map_or(mode, |m| m.permissions().mode() & 0o777);
     let new = beside(path, bytes, mode)?;
     new.persist(path)?;
+    written(path, bytes);
     settled(path)
 }
 
@@ -27,7 +34,20 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let new = beside(path, bytes, mode)?;
     new.persist_noclobber(path)?;
+    written(&path.canonicalize().unwrap_or_else(|_| path.to_path_buf()), bytes);
     settled(path)
+}
+
+/// Whether `path` holds what this process wrote to it: nobody else has put something else there since.
+#[must_use]
+pub fn is_as_written(path: &Path) -> bool {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner).get(&path).copied();
+    written.is_some_and(|digest| fs::read(&path).is_ok_and(|now| Sha256::digest(now)[..] == digest))
+}
+
+fn written(path: &Path, bytes: &[u8]) {
+    WRITTEN.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_path_buf(), Sha256::digest(bytes).into());
 }
 
 /// How temporaries begin.

@@ -32,12 +32,45 @@ impl Drop for Kept {
         if self.settled || signals::ran() {
             return;
         }
-        for (path, bytes) in &self.files {
+        // What somebody else has written meanwhile, an editor or another run, is not ours to take back.
+        for (path, bytes) in self.files.iter().filter(|(path, _)| whole::is_as_written(path)) {
             match bytes {
-                Some(bytes) if std::fs::read(path).is_ok_and(|now| now != *bytes) => drop(whole::replace(path, bytes, 0o644)),
-                Some(_) => {}
+                Some(bytes) => drop(whole::replace(path, bytes, 0o644)),
                 None => drop(std::fs::remove_file(path)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ours_is_taken_back_and_what_others_wrote_stays() {
+        let home = tempfile::TempDir::new().unwrap();
+        let [old, new] = ["home.toml", "home.lock"].map(|name| home.path().join(name));
+        std::fs::write(&old, "before").unwrap();
+        let kept = || Kept::of([old.clone(), new.clone()]).unwrap();
+
+        let declined = kept();
+        whole::replace(&old, b"changed", 0o644).unwrap();
+        whole::create(&new, b"made", 0o644).unwrap();
+        drop(declined);
+        assert_eq!((std::fs::read_to_string(&old).unwrap().as_str(), new.exists()), ("before", false));
+
+        let edited = kept();
+        whole::replace(&old, b"changed", 0o644).unwrap();
+        whole::create(&new, b"made", 0o644).unwrap();
+        std::fs::write(&old, "somebody's").unwrap();
+        std::fs::write(&new, "another run's").unwrap();
+        drop(edited);
+        let now = [&old, &new].map(|path| std::fs::read_to_string(path).unwrap());
+        assert_eq!(now, ["somebody's", "another run's"]);
+
+        let done = kept();
+        whole::replace(&old, b"changed", 0o644).unwrap();
+        done.settle();
+        assert_eq!(std::fs::read_to_string(&old).unwrap(), "changed");
     }
 }
