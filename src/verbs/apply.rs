@@ -120,7 +120,8 @@ fn whole(fleet: &Fleet) -> u8 {
 /// Machines that do not answer: without `--allow-offline` nothing is begun; with it the others go on, as long as the
 /// control plane has its majority (and a new one all its members).
 pub(super) fn offline(world: &World, fleet: &Fleet, global: &Global) -> Result<()> {
-    let founded = fleet.is_founded();
+    // The lock knows it where no control plane is asked: `--limit` may name workers only.
+    let founded = fleet.is_founded() || world.lock.etcd_cluster_id.is_some();
     let unnamed = |n: &&Node| !global.limit.is_empty() && !global.limit.contains(&n.name);
     if !founded && let Some(other) = world.cluster.control_planes().find(unnamed) {
         return Err(Failure::refused("a control plane begins with all its members")
