@@ -57,15 +57,16 @@ if [ -e "$data/member" ]; then
     mv -T "$data/member" "$aside"
     echo "what was there is in $aside"
 fi
-mv -T "$data/restoring/data/member" "$data/member"
-rm -rf "$data/restoring" "$data/salvage" "$data/aside"
-[ -z "$sha256" ] || rm -f "$snapshot"
-sync -f "$data"
-# The record is last: until then the next run does all of this again.
+# The record comes before the data: with it alone nothing starts, and the next run does all of this again. Data without its record
+# would start with the machine, take entries, and then be restored once more.
 mkdir -p /var/lib/homectl
 umask 022
 printf '%s\n' "$id" >"$recorded.new"
 sync "$recorded.new"
 mv -T "$recorded.new" "$recorded"
 sync -f /var/lib/homectl
+mv -T "$data/restoring/data/member" "$data/member"
+rm -rf "$data/restoring" "$data/salvage" "$data/aside"
+[ -z "$sha256" ] || rm -f "$snapshot"
+sync -f "$data"
 echo "restored: etcd cluster $id"
