@@ -338,12 +338,13 @@ pub struct Kubeconfig {
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
 Examples:
-  homectl backup                                   home-20261122T060000Z.backup.age, here
+  homectl backup                                   to the places of [backup] in the inventory; without any, a file here
   homectl backup --to /mnt/nas/backups --keep 14   for cron and CI: the newest 14 stay
   homectl backup --to s3://bucket/home --verify    to S3 (AWS_… in the environment), proven first
   homectl backup --to node:shed:/srv/backups       to a folder on one of the machines
   homectl backup verify home-….backup.age          restore it where nobody sees it, and count
-  homectl backup list /mnt/nas/backups             which there are; of a file: what it holds
+  homectl backup verify node:shed:/srv/backups     the newest one there
+  homectl backup list                              what the inventory's places have, or the one that is named
   homectl backup unpack home-….backup.age          inventory, lock and secrets, on a new laptop
 
 It holds a fresh snapshot of etcd, the inventory, its lock, secrets, known hosts and manifests, encrypted to whoever \
@@ -356,11 +357,11 @@ pub struct Backup {
     /// Write it to this file
     #[arg(long, short, value_name = "FILE", conflicts_with = "to")]
     pub out: Option<PathBuf>,
-    /// Keep it in this folder, below `s3://BUCKET/PREFIX` or in `node:NAME:/FOLDER`, named by cluster and time
+    /// Keep it in this folder, below `s3://BUCKET/PREFIX` or in `node:NAME:/FOLDER`, named by cluster and time; may be said more than once
     #[arg(long, value_name = "PLACE")]
-    pub to: Option<String>,
+    pub to: Vec<String>,
     /// Remove older backups of this cluster there, all but the newest N
-    #[arg(long, value_name = "N", requires = "to", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "out", value_parser = clap::value_parser!(u16).range(1..))]
     pub keep: Option<u16>,
     /// Prove it before it is kept, as `backup verify` does
     #[arg(long)]
@@ -381,26 +382,32 @@ pub enum BackupAct {
 /// `homectl backup verify`.
 #[derive(Debug, Clone, Args)]
 pub struct BackupFile {
-    /// A backup: a file, or `s3://BUCKET/OBJECT`
+    /// A backup: a file, `s3://BUCKET/OBJECT` or `node:NAME:/FILE`; of a folder, `s3://BUCKET/PREFIX` or `node:NAME:/FOLDER` the newest
     #[arg(value_name = "BACKUP")]
     pub file: String,
+    /// Whose cluster, and how nodes are reached
+    #[arg(long, value_name = "FILE", default_value = INVENTORY)]
+    pub inventory: PathBuf,
 }
 
 /// `homectl backup list`.
 #[derive(Debug, Clone, Args)]
 pub struct BackupPlace {
-    /// A backup, a folder of them, or `s3://BUCKET/PREFIX`
-    #[arg(value_name = "PLACE", default_value = ".")]
-    pub place: String,
+    /// A backup, a folder of them, `s3://BUCKET/PREFIX` or `node:NAME:/FOLDER`
+    #[arg(value_name = "PLACE")]
+    pub place: Option<String>,
+    /// How nodes are reached, and which places there are when none is named; without any of its own, this folder
+    #[arg(long, value_name = "FILE", default_value = INVENTORY)]
+    pub inventory: PathBuf,
 }
 
 /// `homectl backup unpack`.
 #[derive(Debug, Clone, Args)]
 pub struct BackupUnpack {
-    /// A backup: a file, or `s3://BUCKET/OBJECT`
+    /// A backup: a file, `s3://BUCKET/OBJECT` or `node:NAME:/FILE`
     #[arg(value_name = "BACKUP")]
     pub file: String,
-    /// Where the inventory is to be; the others lie beside it
+    /// Where the inventory is to be (for `node:`, is); the others lie beside it
     #[arg(long, value_name = "FILE", default_value = INVENTORY)]
     pub inventory: PathBuf,
 }
@@ -419,7 +426,7 @@ or a secrets file that is missing is taken from the backup, so a backup and the 
 pub struct Restore {
     #[command(flatten)]
     pub target: Target,
-    /// A backup: a file, or `s3://BUCKET/OBJECT`
+    /// A backup: a file, `s3://BUCKET/OBJECT` or `node:NAME:/FILE`
     #[arg(long, value_name = "BACKUP", group = "origin")]
     pub from: Option<String>,
     /// A snapshot of etcd, as etcdctl makes it

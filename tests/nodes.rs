@@ -79,3 +79,12 @@ fn who_does_not_answer_is_not_written_down() {
         assert!(err.contains("does not answer; nothing was changed anywhere"), "{args}: {err}");
     }
 }
+
+/// Backups that lie on it would be lost without a word.
+#[test]
+fn a_node_that_keeps_backups_is_not_taken_out_unseen() {
+    let home = Home::new();
+    std::fs::write(home.inventory(), HOUSE.replace("[ssh]", "[backup]\nto = [\"/mnt/nas\", \"node:barn:/srv/backups\"]\n\n[ssh]")).unwrap();
+    let err = home.refused(65, "remove-node barn --dead");
+    assert!(err.contains("no node is called `barn`") && err.contains("node:barn:/srv/backups"), "{err}");
+}

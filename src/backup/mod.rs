@@ -13,7 +13,7 @@ mod tests;
 pub use bundle::Seal;
 pub use manifest::{Manifest, Part, Snapshot, sha256, sha256_of};
 pub use open::{Content, read};
-pub use place::{Kept, ON_NODE, Place, Shelf, file_name};
+pub use place::{Kept, Place, Shelf, file_name};
 pub use proof::{Programs, Proof, Sealed, prove};
 pub use scratch::Scratch;
 

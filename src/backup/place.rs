@@ -1,7 +1,7 @@
 //! Where backups are kept: one file, a folder of them, or a bucket of an S3-compatible store; the last two are rotated.
 
 use super::s3::Bucket;
-use crate::error::{Failure, Result, exit};
+use crate::error::{Failure, Result};
 use futures::future::BoxFuture;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -38,9 +38,6 @@ pub trait Shelf: Send + Sync {
     fn show(&self, name: &str) -> String;
 }
 
-/// What begins the name of a place on another node.
-pub const ON_NODE: &str = "node:";
-
 /// A backup that a place keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
@@ -61,24 +58,12 @@ fn is_of(name: &str, cluster: &str) -> bool {
 }
 
 impl Place {
-    /// A folder, or `s3://bucket/prefix`. `env` looks up variables of the environment.
+    /// `BUCKET/PREFIX` of an S3-compatible store. `env` looks up variables of the environment.
     ///
     /// # Errors
-    /// Wrong usage: not a place, or credentials are missing.
-    pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
-        if let Some(rest) = text.strip_prefix("s3://") {
-            return Bucket::parse(rest, env).map(|bucket| Self::Shelf(Box::new(bucket)));
-        }
-        if text.starts_with(ON_NODE) {
-            return Err(Failure::new(exit::USAGE, format!("`{text}` is a place that backups are sent to, by `homectl backup --to`"))
-                .help("to read one that is there, copy it here first (scp), or prove the newest: homectl drill restore --from"));
-        }
-        match text.split_once("://") {
-            Some(("file", path)) => Ok(Self::Folder(path.into())),
-            Some((scheme, _)) => Err(Failure::new(exit::USAGE, format!("`{scheme}://` is no place that backups can be kept in"))
-                .help("name a folder, or s3://BUCKET/PREFIX")),
-            None => Ok(Self::Folder(text.into())),
-        }
+    /// Wrong usage: credentials are missing, or it cannot be the name of a bucket.
+    pub fn bucket(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        Bucket::parse(text, env).map(|bucket| Self::Shelf(Box::new(bucket)))
     }
 
     /// Where a file that is to be kept here is written first: on the same disk, where that can be.
@@ -105,10 +90,7 @@ impl Place {
         let path = match self {
             Self::File(path) => path.clone(),
             Self::Folder(folder) => folder.join(name),
-            Self::Shelf(far) => {
-                far.put(name, file.path()).await?;
-                return Ok(far.show(name));
-            }
+            Self::Shelf(_) => return Box::pin(self.keep_copy(file.path(), name)).await,
         };
         let failed = |e: std::io::Error| Failure::failed(format!("{} could not be written: {e}", path.display()));
         file.as_file().sync_all().map_err(failed)?;
@@ -117,6 +99,20 @@ impl Place {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder).and_then(|d| d.sync_all()).map_err(failed)?;
         Ok(path.display().to_string())
+    }
+
+    /// Keeps a copy of the file `staged` as `name`; says where.
+    ///
+    /// # Errors
+    /// As [`Place::keep`].
+    pub async fn keep_copy(&self, staged: &Path, name: &str) -> Result<String> {
+        if let Self::Shelf(far) = self {
+            far.put(name, staged).await?;
+            return Ok(far.show(name));
+        }
+        let own = self.staging()?;
+        std::fs::copy(staged, own.path()).map_err(|e| Failure::failed(format!("{} cannot be written: {e}", own.path().display())))?;
+        self.keep(own, name).await
     }
 
     /// The backups of `cluster` here, newest first.
@@ -162,40 +158,38 @@ impl Place {
         Ok(gone)
     }
 
-    /// The backup that `text` names: a file, or an object that is fetched into a temporary one (it stays encrypted).
-    ///
-    /// # Errors
-    /// As [`Place::parse`]; there is none.
-    pub async fn fetch(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(PathBuf, Option<NamedTempFile>)> {
-        if text.starts_with(ON_NODE) {
-            Self::parse(text, env)?;
+    /// Where `name` lies, where that is on this computer.
+    #[must_use]
+    pub fn here(&self, name: &str) -> Option<PathBuf> {
+        match self {
+            Self::File(path) => Some(path.clone()),
+            Self::Folder(folder) => Some(folder.join(name)),
+            Self::Shelf(_) => None,
         }
-        let Some(rest) = text.strip_prefix("s3://") else {
-            return Ok((text.strip_prefix("file://").unwrap_or(text).into(), None));
-        };
-        let (at, name) = rest.rsplit_once('/').ok_or_else(|| Failure::new(exit::USAGE, format!("{text} names no object")))?;
-        let file = Self::Shelf(Box::new(Bucket::parse(at, env)?)).bring(name).await?;
-        Ok((file.path().to_path_buf(), Some(file)))
     }
 
-    /// A copy on this computer of what is kept here as `name` (it stays encrypted).
+    /// For people: where `name` is, or would be.
+    #[must_use]
+    pub fn show(&self, name: &str) -> String {
+        match (self.here(name), self) {
+            (None, Self::Shelf(far)) => far.show(name),
+            (path, _) => path.unwrap_or_default().display().to_string(),
+        }
+    }
+
+    /// What is kept here as `name`, on this computer (it stays encrypted): itself, or a copy that goes with the second value.
     ///
     /// # Errors
     /// The disk, the store; there is none.
-    pub async fn bring(&self, name: &str) -> Result<NamedTempFile> {
+    pub async fn bring(&self, name: &str) -> Result<(PathBuf, Option<NamedTempFile>)> {
+        let Self::Shelf(far) = self else { return Ok((self.here(name).unwrap_or_default(), None)) };
         let file = tempfile::Builder::new().prefix(".backup-").tempfile();
-        let file = file.map_err(|e| Failure::failed(format!("there is no place for a temporary file: {e}")))?;
-        match self {
-            Self::Shelf(far) => far.get(name, file.path()).await?,
-            Self::File(path) => copy(path, file.path())?,
-            Self::Folder(folder) => copy(&folder.join(name), file.path())?,
-        }
-        Ok(file)
+        let file = file.map_err(|e| {
+            Failure::failed(format!("there is no place for a temporary file: {e}")).help("make room, or set TMPDIR to a folder that has it")
+        })?;
+        far.get(name, file.path()).await?;
+        Ok((file.path().to_path_buf(), Some(file)))
     }
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    std::fs::copy(from, to).map(drop).map_err(|e| Failure::failed(format!("{} cannot be read: {e}", from.display())))
 }
 
 fn in_folder(folder: &Path) -> std::io::Result<Vec<Kept>> {

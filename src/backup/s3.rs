@@ -40,9 +40,6 @@ impl Bucket {
     pub(super) fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let usage = |what: String| Failure::new(exit::USAGE, what);
         let (name, prefix) = text.split_once('/').unwrap_or((text, ""));
-        if name.is_empty() {
-            return Err(usage(format!("`s3://{text}` names no bucket")).help("s3://BUCKET, or s3://BUCKET/PREFIX"));
-        }
         let env = |names: &[&str]| names.iter().find_map(|n| env(n).filter(|v| !v.is_empty()));
         let needed = |name: &str| {
             env(&[name]).ok_or_else(|| usage(format!("s3://{text} needs {name} in the environment")).help("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; for another store than Amazon's also AWS_ENDPOINT_URL, as http(s)://HOST:PORT"))

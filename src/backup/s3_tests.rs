@@ -112,7 +112,7 @@ fn list(objects: &BTreeMap<String, Vec<u8>>, query: &str) -> Vec<u8> {
 fn place(address: &str, text: &str, key: &str) -> Result<Place> {
     rustls::crypto::ring::default_provider().install_default().ok();
     let (address, key) = (address.to_owned(), key.to_owned());
-    Place::parse(text, &move |name| match name {
+    Place::bucket(text, &move |name| match name {
         "AWS_ACCESS_KEY_ID" => Some(key.clone()),
         "AWS_SECRET_ACCESS_KEY" => Some("secret".into()),
         "AWS_ENDPOINT_URL" => Some(address.clone()),
@@ -122,7 +122,7 @@ fn place(address: &str, text: &str, key: &str) -> Result<Place> {
 
 /// Five backups go in, three stay; what is fetched is what was kept.
 async fn rotates(address: &str) {
-    let place = place(address, "s3://attic/home/backups/", "key").unwrap();
+    let place = place(address, "attic/home/backups/", "key").unwrap();
     let at = |day: i8| jiff::civil::date(2026, 11, day).at(6, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp();
     for day in 1..=5 {
         let staged = place.staging().unwrap();
@@ -158,10 +158,10 @@ async fn a_bucket_keeps_the_newest() {
 #[tokio::test]
 async fn what_a_store_refuses_is_told_without_the_signature() {
     let (address, _) = store();
-    let stranger = place(&address, "s3://attic/x", "another").unwrap();
+    let stranger = place(&address, "attic/x", "another").unwrap();
     let failure = stranger.list("home").await.unwrap_err();
     assert_eq!(failure.evidence(), ["AccessDenied", "who are you"]);
-    let gone = place("http://127.0.0.1:9", "s3://attic/x", "key").unwrap().list("home").await.unwrap_err();
+    let gone = place("http://127.0.0.1:9", "attic/x", "key").unwrap().list("home").await.unwrap_err();
     for failure in [&failure, &gone] {
         assert!(!failure.to_string().contains("X-Amz"), "{failure}");
         assert!(failure.remedy().is_some());

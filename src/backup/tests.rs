@@ -205,7 +205,7 @@ fn a_forged_tar_is_refused() {
 #[tokio::test]
 async fn a_folder_keeps_the_newest_and_touches_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
-    let place = Place::parse(&dir.path().join("backups").display().to_string(), &|_| None).unwrap();
+    let place = Place::Folder(dir.path().join("backups"));
     let at = |day: i8| jiff::civil::date(2026, 11, day).at(6, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp();
     for (cluster, day) in [("home", 1), ("home", 2), ("home", 3), ("home-2", 1), ("cabin", 1)] {
         let staged = place.staging().unwrap();
@@ -233,17 +233,13 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn places_that_are_none_are_refused() {
+fn a_bucket_needs_credentials() {
     let with = |text: &str, env: &'static [(&'static str, &'static str)]| {
         let env = move |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        Place::parse(text, &env).err().map(|f| (f.exit_code(), f.what().to_owned()))
+        Place::bucket(text, &env).err().map(|f| (f.exit_code(), f.what().to_owned()))
     };
-    assert_eq!(with("/srv/backups", &[]), None);
-    assert_eq!(with("ftp://nas/x", &[]).unwrap(), (exit::USAGE, "`ftp://` is no place that backups can be kept in".into()));
-    assert!(with("node:shed:/srv", &[]).unwrap().1.contains("is a place that backups are sent to"));
-    assert_eq!(with("s3://", &[]).unwrap().1, "`s3://` names no bucket");
-    assert_eq!(with("s3://b/p", &[]).unwrap().1, "s3://b/p needs AWS_ACCESS_KEY_ID in the environment");
+    assert_eq!(with("b/p", &[]).unwrap().1, "s3://b/p needs AWS_ACCESS_KEY_ID in the environment");
     let both: &[_] = &[("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s")];
     rustls::crypto::ring::default_provider().install_default().ok();
-    assert_eq!(with("s3://b/p", both), None);
+    assert_eq!(with("b/p", both), None);
 }

@@ -1,8 +1,8 @@
 //! The types of the resolved cluster.
 
 use super::program::Programs;
-use crate::error::{Failure, exit};
-use crate::inventory::{Api, Machine, Network, Registry, Role};
+use crate::error::Failure;
+use crate::inventory::{self, Api, Machine, Network, Registry, Role};
 use ipnet::Ipv4Net;
 use semver::Version;
 use std::net::{IpAddr, Ipv4Addr};
@@ -108,7 +108,7 @@ impl Cluster {
     /// What is said (`what`) where somebody names a node that is none, and which ones there are.
     #[must_use]
     pub fn stranger(&self, what: impl Into<String>) -> Failure {
-        Failure::new(exit::USAGE, what).help(format!("the nodes are {}", self.names()))
+        inventory::stranger(what, self.nodes.iter().map(|n| n.name.as_str()))
     }
 
     /// The API's address inside the cluster: the first of the services range.

@@ -4,6 +4,7 @@
 //! What comes out is an [`Inventory`]; with the lock it becomes a `cluster::Cluster`.
 
 mod check;
+mod destination;
 mod edit;
 mod glob;
 mod model;
@@ -18,9 +19,13 @@ mod table;
 mod template;
 mod tested;
 
+pub use destination::{Destination, NoPlace};
 pub use edit::{Edit, NewNode};
 pub(crate) use glob::expand as expand_glob;
-pub use model::{AddonEntry, Api, Arch, HostnamePolicy, Inventory, Machine, Network, PodNetwork, Policy, Registry, Role, SshTarget, Taint};
+pub use model::{
+    AddonEntry, Api, Arch, Backups, HostnamePolicy, Inventory, Machine, Network, PodNetwork, Policy, Registry, Role, SshTarget, Taint,
+    stranger,
+};
 pub use places::places;
 pub use problem::{Problem, Problems, Source};
 pub use read::{inspect, read};

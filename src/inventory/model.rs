@@ -1,7 +1,9 @@
 //! What an inventory says, checked, defaults filled in; places in the file are forgotten.
 
+use super::destination::Destination;
 use super::problem::Problem;
 use super::tested::Versions;
+use crate::error::{Failure, Result, exit};
 use ipnet::Ipv4Net;
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -9,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use url::Url;
 
 /// Where WireGuard listens unless told otherwise.
@@ -36,6 +38,7 @@ pub struct Inventory {
     pub mirror: Option<Url>,
     /// By host.
     pub registries: Vec<Registry>,
+    pub backups: Backups,
     /// In the order of the file.
     pub nodes: Vec<Machine>,
     /// In the order of the file.
@@ -55,6 +58,30 @@ impl Inventory {
     pub fn capacity(&self) -> u16 {
         self.network.capacity()
     }
+
+    /// The machine called `name`; where there is none, that is said as `what`, and which ones there are.
+    ///
+    /// # Errors
+    /// Wrong usage: there is no such machine.
+    pub fn machine(&self, name: &str, what: impl Into<String>) -> Result<&Machine> {
+        let found = self.nodes.iter().find(|m| m.name == name);
+        found.ok_or_else(|| stranger(what, self.nodes.iter().map(|m| m.name.as_str())))
+    }
+}
+
+/// What is said (`what`) where somebody names a node that is none, and which ones there are (`names`).
+#[must_use]
+pub fn stranger<'a>(what: impl Into<String>, names: impl Iterator<Item = &'a str>) -> Failure {
+    Failure::new(exit::USAGE, what).help(format!("the nodes are {}", names.collect::<Vec<_>>().join(", ")))
+}
+
+/// Where `homectl backup` keeps copies unless told otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Backups {
+    /// In the order of the file; a path of this computer is one that works from any folder, as far as the inventory's own does.
+    pub to: Vec<Destination>,
+    /// How many of them stay in each place; all where nothing is said.
+    pub keep: Option<usize>,
 }
 
 /// Address ranges and who moves packets.
@@ -265,4 +292,12 @@ pub struct AddonEntry {
     pub needs: Vec<String>,
     /// Patterns relative to the inventory, each of which matched a file when it was read; empty for one of the catalogue.
     pub manifests: Vec<String>,
+}
+
+/// `~/x` → the operator's home; other relative paths start at the inventory.
+pub(super) fn home_path(path: &str, home: &Path) -> PathBuf {
+    match path.strip_prefix("~/") {
+        Some(rest) => etcetera::home_dir().map_or_else(|_| PathBuf::from(path), |h| h.join(rest)),
+        None => home.join(path),
+    }
 }

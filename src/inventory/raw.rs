@@ -8,7 +8,7 @@ use toml::de::DeTable;
 
 pub(super) type At<T> = Spanned<T>;
 
-const TOP: &[&str] = &["cluster", "network", "api", "ssh", "artifacts", "registries", "node", "addon"];
+const TOP: &[&str] = &["cluster", "network", "api", "ssh", "artifacts", "registries", "backup", "node", "addon"];
 const CLUSTER: &[&str] = &["name", "kubernetes", "versions"];
 pub(super) const VERSIONS: &[&str] = &["etcd", "containerd", "runc", "cni-plugins", "kube-router"];
 const NETWORK: &[&str] = &["overlay", "pods", "services", "cni", "policy", "domain", "mtu"];
@@ -16,6 +16,7 @@ const API: &[&str] = &["names", "lan"];
 const SSH: &[&str] = &["user", "identity", "port", "jump", "ssh-config"];
 const ARTIFACTS: &[&str] = &["mirror"];
 const REGISTRY: &[&str] = &["mirrors"];
+const BACKUP: &[&str] = &["to", "keep"];
 const NODE: &[&str] = &[
     "name",
     "address",
@@ -38,7 +39,7 @@ const ADDON: &[&str] = &["name", "needs", "manifests", "chart", "version", "valu
 
 /// The table that a key belongs to, for a key that stands in the wrong one.
 pub(super) fn home_of(key: &str) -> Option<&'static str> {
-    let tables: [(&str, &[&str]); 8] = [
+    let tables: [(&str, &[&str]); 9] = [
         ("[[node]]", NODE),
         ("[network]", NETWORK),
         ("[cluster]", CLUSTER),
@@ -46,6 +47,7 @@ pub(super) fn home_of(key: &str) -> Option<&'static str> {
         ("[api]", API),
         ("[ssh]", SSH),
         ("[artifacts]", ARTIFACTS),
+        ("[backup]", BACKUP),
         ("[[addon]]", ADDON),
     ];
     tables.iter().find(|(_, keys)| keys.contains(&key)).map(|(title, _)| *title)
@@ -60,6 +62,7 @@ pub(super) struct Raw {
     pub(super) ssh: Login,
     pub(super) mirror: Option<At<String>>,
     pub(super) registries: Vec<Registry>,
+    pub(super) backup: Option<Backup>,
     pub(super) nodes: Vec<Node>,
     /// Something stands where nodes should, or nearly.
     pub(super) nodes_attempted: bool,
@@ -98,6 +101,11 @@ pub(super) struct Login {
 pub(super) struct Registry {
     pub(super) host: At<String>,
     pub(super) mirrors: Option<At<Vec<At<String>>>>,
+}
+
+pub(super) struct Backup {
+    pub(super) to: Option<At<Vec<At<String>>>>,
+    pub(super) keep: Option<At<u16>>,
 }
 
 pub(super) struct Node {
@@ -144,6 +152,7 @@ pub(super) fn read(document: &DeTable<'_>, sink: &mut Sink) -> Raw {
         raw.mirror = t.text("mirror", sink);
     }
     raw.registries = registries(&top, sink);
+    raw.backup = top.table("backup", "[backup]", BACKUP, sink).map(|t| backup(&t, sink));
     raw.nodes_attempted = ["node", "nodes"].iter().any(|key| document.contains_key(*key));
     raw.nodes = top.tables("node", "[[node]]", NODE, sink).iter().map(|t| node(t, sink)).collect();
     raw.addons = top.tables("addon", "[[addon]]", ADDON, sink).iter().map(|t| addon(t, sink)).collect();
@@ -199,6 +208,13 @@ fn registries(top: &Table<'_, '_>, sink: &mut Sink) -> Vec<Registry> {
         }
     }
     all
+}
+
+fn backup(t: &Table<'_, '_>, sink: &mut Sink) -> Backup {
+    if t.get("to").is_none() {
+        sink.error(&t.span, "[backup] has no `to`").help("add to = [\"/mnt/nas/backups\"]");
+    }
+    Backup { to: t.texts("to", sink), keep: t.number("keep", 1..=u16::MAX, sink) }
 }
 
 fn node(t: &Table<'_, '_>, sink: &mut Sink) -> Node {

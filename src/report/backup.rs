@@ -9,25 +9,43 @@ use std::fmt::Write as _;
 /// A backup as the operator sees it.
 #[derive(Debug, Clone)]
 pub struct BackupReport {
-    /// Where it is.
-    pub place: String,
+    /// Where it is; at least one.
+    pub copies: Vec<Copy>,
     pub manifest: Manifest,
     pub proof: Option<Proof>,
-    /// Older ones that went.
+}
+
+/// A backup in one place.
+#[derive(Debug, Clone)]
+pub struct Copy {
+    /// Where it is.
+    pub place: String,
+    /// Older ones that went there, by name.
     pub removed: Vec<String>,
 }
 
 impl BackupReport {
+    /// One that lies at `place`.
+    #[must_use]
+    pub fn at(place: impl Into<String>, manifest: Manifest, proof: Option<Proof>) -> Self {
+        Self { copies: vec![Copy { place: place.into(), removed: Vec::new() }], manifest, proof }
+    }
+
     pub(super) fn text(&self) -> String {
         let (m, s) = (&self.manifest, &self.manifest.snapshot);
-        let mut text = format!("{}\n", self.place);
+        let mut text = self.copies.first().map_or_else(String::new, |copy| format!("{}\n", copy.place));
         let _ = writeln!(text, "  cluster {} (Kubernetes {}, etcd {}), {} from {}", m.cluster, m.kubernetes, m.etcd, m.time, m.node);
         let _ = writeln!(text, "  etcd cluster {} at revision {}: {} keys", m.etcd_cluster_id, s.revision, s.keys);
         for part in &m.parts {
             let _ = writeln!(text, "  {:<28} {:>10}  sha256 {}…", part.name, size(part.bytes), &part.sha256[..12]);
         }
-        for name in &self.removed {
-            let _ = writeln!(text, "  removed: {name}");
+        for (n, copy) in self.copies.iter().enumerate() {
+            if n > 0 {
+                let _ = writeln!(text, "{}", copy.place);
+            }
+            for name in &copy.removed {
+                let _ = writeln!(text, "  removed: {name}");
+            }
         }
         if let Some(proof) = &self.proof {
             let hash = if proof.compared { ", the same hash over all of them" } else { "" };
@@ -47,7 +65,8 @@ impl BackupReport {
             .proof
             .as_ref()
             .map(|p| json!({ "revision": p.revision, "keys": p.keys, "hash-compared": p.compared, "secrets": words(p.sealed) }));
-        json!({ "backup": self.place, "manifest": self.manifest, "removed": self.removed, "proof": proof })
+        let copies: Vec<Value> = self.copies.iter().map(|copy| json!({ "place": copy.place, "removed": copy.removed })).collect();
+        json!({ "copies": copies, "manifest": self.manifest, "proof": proof })
     }
 }
 
@@ -57,6 +76,27 @@ fn words(sealed: Sealed) -> &'static str {
         Sealed::NoSecret => "it has no Secret to try the encryption key on",
         Sealed::Clear => "its Secrets are not encrypted",
     }
+}
+
+fn names(all: &[Kept]) -> Vec<Value> {
+    all.iter().map(|kept| json!({ "name": kept.name, "bytes": kept.bytes })).collect()
+}
+
+/// A line for each; below its place where there are several.
+fn listed(places: &[(String, Vec<Kept>)]) -> String {
+    let mut text = String::new();
+    for (place, all) in places {
+        let indent = if places.len() > 1 {
+            let _ = writeln!(text, "{place}{}", if all.is_empty() { ": none" } else { "" });
+            "  "
+        } else {
+            ""
+        };
+        for kept in all {
+            let _ = writeln!(text, "{indent}{}  {}", kept.name, size(kept.bytes));
+        }
+    }
+    text
 }
 
 /// `12.3 MB`.
@@ -70,12 +110,10 @@ impl Reporter {
         self.settled_data(&backup.text(), &backup.json());
     }
 
-    /// The backups of a place, newest first.
-    pub fn backups(&self, place: &str, all: &[Kept]) {
-        let lines: Vec<String> = all.iter().map(|kept| format!("{}  {}\n", kept.name, size(kept.bytes))).collect();
-        let text = lines.concat();
-        let list: Vec<Value> = all.iter().map(|kept| json!({ "name": kept.name, "bytes": kept.bytes })).collect();
-        self.settled_data(&text, &json!({ "place": place, "backups": list }));
+    /// The backups of places, in each newest first.
+    pub fn backups(&self, places: &[(String, Vec<Kept>)]) {
+        let list: Vec<Value> = places.iter().map(|(place, all)| json!({ "place": place, "backups": names(all) })).collect();
+        self.settled_data(&listed(places), &json!({ "places": list }));
     }
 
     /// Bars away, then the answer in the form that was asked for.

@@ -28,7 +28,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use backup::BackupReport;
+pub use backup::{BackupReport, Copy};
 pub use calendar::calendar;
 pub use certificates::{Certificate, Certificates, Renewal};
 pub use check::{Check, Finding, Link, LinkState, MachineCheck};

@@ -1,11 +1,12 @@
 //! The machines of one run: connected to and asked for facts, all at once.
 
-use super::world::World;
+use super::world::{World, known_hosts};
 use crate::cli::Global;
 use crate::cluster::Node;
 use crate::error::{Failure, Result};
 use crate::exec::EventKind;
 use crate::facts::{self, Facts};
+use crate::inventory::{Inventory, Machine};
 use crate::kube::Api;
 use crate::pki::Ca;
 use crate::report::Reporter;
@@ -15,6 +16,7 @@ use crate::steps;
 use futures::future::{join_all, try_join_all};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 /// Open sessions and what is true at their other ends.
@@ -213,8 +215,7 @@ async fn first_contacts(world: &World, nodes: &[&Node], asks: &mut [Answer], acc
         }
         while let Err(Trouble::Remote(RemoteError::HostKeyUnknown { target, shown })) = answer {
             if !access.accepted.contains(shown) {
-                let question = format!("{}: {target} was never seen before and shows the host key {shown}. Is that its key?", node.name);
-                if declined.contains(shown) || out.yes_or_no(&question).await? != Some(true) {
+                if declined.contains(shown) || !is_its_key(&node.name, target, shown, out).await? {
                     declined.insert(shown.clone());
                     break;
                 }
@@ -226,12 +227,25 @@ async fn first_contacts(world: &World, nodes: &[&Node], asks: &mut [Answer], acc
     Ok(())
 }
 
+/// Asked of the operator; nobody there means no.
+async fn is_its_key(node: &str, target: &str, shown: &str, out: &Reporter) -> Result<bool> {
+    let question = format!("{node}: {target} was never seen before and shows the host key {shown}. Is that its key?");
+    Ok(out.yes_or_no(&question).await? == Some(true))
+}
+
 type Answer = Result<(Connection, Facts), Trouble>;
 
 async fn ask(world: &World, node: &Node, access: &Access, out: &Reporter) -> Answer {
+    let host = dial(node, world.known_hosts(), access, out).await.map_err(Trouble::Remote)?;
+    let reply = host.run(&facts::script(), &mut |_| ()).await.map_err(Trouble::Remote)?;
+    let facts = facts::parse(&reply.output, clock()).map_err(Trouble::Facts)?;
+    Ok((host, facts))
+}
+
+async fn dial(node: &Machine, known_hosts: PathBuf, access: &Access, out: &Reporter) -> Result<Connection, RemoteError> {
     let sink = out.sink();
     sink.tell(EventKind::Connecting { node: node.name.clone(), target: node.ssh.address.clone() });
-    let mut spec = ConnectSpec::new(&node.name, node.ssh.clone(), world.known_hosts());
+    let mut spec = ConnectSpec::new(&node.name, node.ssh.clone(), known_hosts);
     spec.accept_new = access.accept_new;
     if let Some(key) = access.renewed.get(&node.name) {
         spec.target.host_key = Some(key.clone());
@@ -244,11 +258,28 @@ async fn ask(world: &World, node: &Node, access: &Access, out: &Reporter) -> Ans
     spec.recorded = Arc::new(move |_, fingerprint| {
         told.tell(EventKind::HostKeyRecorded { node: name.clone(), fingerprint: fingerprint.to_owned() });
     });
-    let host = ssh::connect(&spec).await.map_err(Trouble::Remote)?;
+    let host = ssh::connect(&spec).await?;
     sink.tell(EventKind::Connected { node: node.name.clone() });
-    let reply = host.run(&facts::script(), &mut |_| ()).await.map_err(Trouble::Remote)?;
-    let facts = facts::parse(&reply.output, clock()).map_err(Trouble::Facts)?;
-    Ok((host, facts))
+    Ok(host)
+}
+
+/// Connects to one machine by what the inventory alone says: no lock, no secrets, and nothing is asked of anybody else.
+///
+/// # Errors
+/// It does not answer, or does not let in.
+pub(super) async fn visit(inventory: &Inventory, node: &Machine, global: &Global, out: &Reporter) -> Result<Connection> {
+    let mut access = Access::of(global, out).await?;
+    loop {
+        match dial(node, known_hosts(inventory), &access, out).await {
+            Err(RemoteError::HostKeyUnknown { target, shown }) if !access.accepted.contains(&shown) => {
+                if !is_its_key(&node.name, &target, &shown, out).await? {
+                    return Err(RemoteError::HostKeyUnknown { target, shown }.into_failure(&node.name));
+                }
+                access.accepted.push(shown);
+            }
+            answer => return answer.map_err(|e| e.into_failure(&node.name)),
+        }
+    }
 }
 
 /// By what a machine is known to be of this cluster.

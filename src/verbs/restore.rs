@@ -1,11 +1,11 @@
 //! `restore`: the ordinary plan, and in it etcd's data replaced by a snapshot's. Onto the machines that had it, or others.
 
-use super::backup::{self, Opened};
+use super::backup::{self, Named, Opened};
 use super::execute::{Consent, code, execute};
 use super::fleet::{self, Fleet};
 use super::planning;
 use super::world::World;
-use crate::backup::{Place, sha256_of};
+use crate::backup::sha256_of;
 use crate::cli::{Global, Restore as Args};
 use crate::cluster::{Cluster, Lock, Node};
 use crate::error::{Failure, Result, exit};
@@ -151,8 +151,14 @@ async fn open(args: &Args, global: &Global, out: &Reporter) -> Result<Origin> {
         return Ok(Origin { backup: None, file: Some(path.clone()), title, _fetched: None });
     }
     let text = args.from.as_deref().unwrap_or_default();
-    let (path, fetched) = Place::fetch(text, &backup::env).await?;
-    let opened = Opened::read(&path, &backup::identity(global)?)?;
+    let identity = backup::identity(global)?;
+    let at_hand = Named::find(text, &args.target.inventory, global, out).await?.bring_one().await?;
+    let opened = Opened::read(&at_hand.file, &identity)?;
+    if at_hand.copy.is_some() {
+        out.talk(&format!(
+            "{text} was brought here and read to its end: nothing more of it is asked for, whatever becomes of where it lies."
+        ));
+    }
     let manifest = &opened.content.manifest;
     if std::env::consts::OS == "linux" {
         let proof = backup::proven(&opened, out).await?;
@@ -168,7 +174,7 @@ async fn open(args: &Args, global: &Global, out: &Reporter) -> Result<Origin> {
         }
     }
     let title = format!("{} (from {text}, revision {})", manifest.time, manifest.snapshot.revision);
-    Ok(Origin { file: Some(opened.snapshot.clone()), title, backup: Some(opened), _fetched: fetched })
+    Ok(Origin { file: Some(opened.snapshot.clone()), title, backup: Some(opened), _fetched: at_hand.copy })
 }
 
 /// A backup of this cluster, which its secrets can still read.

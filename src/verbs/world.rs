@@ -188,7 +188,7 @@ impl World {
 
     /// The `known_hosts` file beside the inventory.
     pub(super) fn known_hosts(&self) -> PathBuf {
-        self.inventory.path.with_extension("known_hosts")
+        known_hosts(&self.inventory)
     }
 
     /// Every machine runs the lock's release now: nobody goes back any more.
@@ -259,6 +259,11 @@ fn tell(prepared: &Prepared, inventory: &Inventory, out: &Reporter) {
     for line in prepared.changes.iter().chain(&prepared.warnings) {
         out.talk(line);
     }
+}
+
+/// The `known_hosts` file beside `inventory`.
+pub(super) fn known_hosts(inventory: &Inventory) -> PathBuf {
+    inventory.path.with_extension("known_hosts")
 }
 
 /// The secrets file beside `inventory`.

@@ -2,6 +2,7 @@
 //! a `/run` of its own. It needs `sshd` and root; without them it fails and says so.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may fail as tests do")]
 
+mod backups;
 mod hostile;
 mod login;
 mod measure;

@@ -1,6 +1,6 @@
 //! The machines, each for itself and all together.
 
-use super::super::model::{Arch, HostnamePolicy, LISTEN_PORT, Machine, Role, SshTarget};
+use super::super::model::{Arch, HostnamePolicy, LISTEN_PORT, Machine, Role, SshTarget, home_path};
 use super::super::names;
 use super::super::problem::Sink;
 use super::super::raw::{self, At, Node};
@@ -9,7 +9,7 @@ use super::extras::choice;
 use super::labels;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What `[ssh]` says for all nodes.
 pub(super) struct Login {
@@ -120,18 +120,10 @@ fn target(node: &Node, login: &Login, home: &Path, sink: &mut Sink) -> SshTarget
         address,
         port: node.ssh.port.as_ref().map_or(login.port, |p| *p.get_ref()),
         user: user(node.ssh.user.as_ref(), sink).unwrap_or_else(|| login.user.clone()),
-        identities: own.as_ref().or(login.identity.as_ref()).map(|i| key_file(i, home)).into_iter().collect(),
+        identities: own.as_ref().or(login.identity.as_ref()).map(|i| home_path(i, home)).into_iter().collect(),
         host_key: node.host_key.as_ref().map(|k| host_key(k, sink)),
         jump: login.jump.clone(),
         ssh_config: login.ssh_config,
-    }
-}
-
-/// `~/x` → the operator's home; other relative paths start at the inventory.
-fn key_file(path: &str, home: &Path) -> PathBuf {
-    match path.strip_prefix("~/") {
-        Some(rest) => etcetera::home_dir().map_or_else(|_| PathBuf::from(path), |h| h.join(rest)),
-        None => home.join(path),
     }
 }
 

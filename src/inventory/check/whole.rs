@@ -3,7 +3,7 @@
 use super::super::model::Inventory;
 use super::super::problem::{Problems, Sink};
 use super::super::raw::Raw;
-use super::{addons, cluster, extras, network, nodes, reach};
+use super::{addons, backup, cluster, extras, network, nodes, reach};
 use std::path::Path;
 
 /// Judges the whole inventory. `path` is the file's, for paths relative to it.
@@ -21,6 +21,7 @@ pub(in super::super) fn whole(raw: &Raw, path: &Path, mut sink: Sink) -> Result<
     nodes::together(&raw.nodes, &machines, raw.nodes_attempted, sink_ref);
     network::addresses(&raw.nodes, &ranges, sink_ref);
     reach::check(&raw.nodes, &machines, sink_ref);
+    let backups = backup::check(raw.backup.as_ref(), &machines, &home, sink_ref);
     let addons = addons::check(&raw.addons, &home, sink_ref);
     Ok(Inventory {
         path: path.to_path_buf(),
@@ -32,6 +33,7 @@ pub(in super::super) fn whole(raw: &Raw, path: &Path, mut sink: Sink) -> Result<
         api,
         mirror,
         registries,
+        backups,
         nodes: machines,
         addons,
         warnings: sink.finish()?,

@@ -16,6 +16,6 @@ pub(in crate::verbs) async fn run(args: &Backup, global: &Global, out: &Reporter
 }
 
 /// The environment, for places that take credentials from it.
-pub(in crate::verbs) fn env(name: &str) -> Option<String> {
+pub(super) fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

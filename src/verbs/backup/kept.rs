@@ -1,12 +1,13 @@
 //! Backups that there are: listed, opened, and proven by restoring them where nobody sees it.
 
+use super::named::Named;
 use crate::artifacts::{Store, cache_dir};
-use crate::backup::{self, Content, Place, Programs, Proof, SECRETS, SNAPSHOT, Scratch};
+use crate::backup::{self, Content, Programs, Proof, SECRETS, SNAPSHOT, Scratch};
 use crate::cli::{BackupFile, BackupPlace, Global};
 use crate::cluster::{Component, Lock};
 use crate::error::{Failure, Result, exit};
 use crate::exec::EventKind;
-use crate::inventory::{self, Arch, Inventory};
+use crate::inventory::{self, Arch, Destination, Inventory};
 use crate::report::{BackupReport, Reporter};
 use crate::secrets::{self, Identity, Secrets};
 use std::path::{Path, PathBuf};
@@ -58,50 +59,53 @@ impl Opened {
     }
 }
 
-/// `homectl backup list`: what is in a file, or which files are in a place.
+/// `homectl backup list`: what is in a file, or which files are in a place; in every one of the inventory's where none was named.
 pub(super) async fn list(args: &BackupPlace, global: &Global, out: &Reporter) -> Result<u8> {
-    if holds_many(&args.place) {
-        let all = Place::parse(&args.place, &super::env)?.list_all().await?;
-        out.backups(&args.place, &all);
+    let Some(place) = &args.place else { return list_all(args, global, out).await };
+    let named = Named::find(place, &args.inventory, global, out).await?;
+    if named.one.is_none() {
+        out.backups(&[(place.clone(), named.all().await?)]);
         return Ok(exit::OK);
     }
-    let (file, _fetched) = Place::fetch(&args.place, &super::env).await?;
-    let content = backup::read(&file, &identity(global)?, None)?;
-    out.backup(&BackupReport { place: args.place.clone(), manifest: content.manifest, proof: None, removed: Vec::new() });
+    let identity = identity(global)?;
+    let at_hand = named.bring_one().await?;
+    let manifest = backup::read(&at_hand.file, &identity, None)?.manifest;
+    out.backup(&BackupReport::at(at_hand.shown, manifest, None));
     Ok(exit::OK)
 }
 
-/// Whether a place is one for many backups, not one of them.
-fn holds_many(place: &str) -> bool {
-    if place.starts_with("s3://") { Path::new(place).extension().is_none_or(|end| end != "age") } else { Path::new(place).is_dir() }
-}
-
-/// The backup that `place` is, or the newest one of `cluster` that it holds.
-pub(in crate::verbs) async fn newest(place: &str, cluster: impl FnOnce() -> Result<String>) -> Result<String> {
-    if !holds_many(place) {
-        return Ok(place.to_owned());
+/// A place that cannot be read hides no other.
+async fn list_all(args: &BackupPlace, global: &Global, out: &Reporter) -> Result<u8> {
+    let inventory = args.inventory.exists().then(|| inventory::read(&args.inventory)).transpose()?;
+    let mut places: Vec<Destination> = inventory.map(|inventory| inventory.backups.to).unwrap_or_default();
+    if places.is_empty() {
+        places.push(Destination::Path(".".into()));
     }
-    let cluster = cluster()?;
-    let name = newest_of(&Place::parse(place, &super::env)?, place, &cluster).await?;
-    Ok(format!("{}/{name}", place.trim_end_matches('/')))
-}
-
-/// The name of the newest backup of `cluster` that `place` holds, which is called `shown`.
-pub(in crate::verbs) async fn newest_of(place: &Place, shown: &str, cluster: &str) -> Result<String> {
-    let all = place.list(cluster).await?;
-    all.into_iter().next().map(|kept| kept.name).ok_or_else(|| {
-        Failure::failed(format!("{shown} holds no backup of the cluster {cluster}")).help(format!("homectl backup --to {shown} makes one"))
-    })
+    let (mut listed, mut failures) = (Vec::new(), Vec::new());
+    for place in places {
+        let shown = place.to_string();
+        let all = match Named::of(place, &args.inventory, global, out).await {
+            Ok(named) => named.all().await,
+            Err(failure) => Err(failure),
+        };
+        match all {
+            Ok(all) => listed.push((shown, all)),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    out.backups(&listed);
+    Failure::together(failures).map(|()| exit::OK)
 }
 
 /// `homectl backup verify`.
 pub(super) async fn verify(args: &BackupFile, global: &Global, out: &Reporter) -> Result<u8> {
     let identity = identity(global)?;
-    let (file, _fetched) = Place::fetch(&args.file, &super::env).await?;
-    let opened = Opened::read(&file, &identity)?;
+    let named = Named::find(&args.file, &args.inventory, global, out).await?;
+    let at_hand = named.bring(|| inventory::read(&args.inventory).map(|inventory| inventory.name)).await?;
+    let opened = Opened::read(&at_hand.file, &identity)?;
     let proof = proven(&opened, out).await?;
     let manifest = opened.content.manifest.clone();
-    out.backup(&BackupReport { place: args.file.clone(), manifest, proof: Some(proof), removed: Vec::new() });
+    out.backup(&BackupReport::at(at_hand.shown, manifest, Some(proof)));
     Ok(exit::OK)
 }
 

@@ -2,12 +2,13 @@
 
 mod act;
 mod kept;
+mod named;
 mod on_node;
 mod take;
 mod unpack;
 
-pub(super) use act::{env, run};
-pub(super) use kept::{Opened, identity, newest, newest_of, proven};
-pub(super) use on_node::OnNode;
+pub(super) use act::run;
+pub(super) use kept::{Opened, identity, proven};
+pub(super) use named::{AtHand, Named};
 pub(super) use take::fresh;
 pub(super) use unpack::lay_out;

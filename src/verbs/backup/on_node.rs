@@ -1,95 +1,68 @@
 //! A folder on another node, as a place for backups: what goes there is encrypted, and root's alone.
 
-use crate::backup::{Kept, ON_NODE, Shelf, sha256_of};
-use crate::cluster::Cluster;
-use crate::error::{Failure, Result, exit};
+use crate::backup::{Kept, Shelf, sha256_of};
+use crate::error::{Failure, Result};
 use crate::exec::{EventKind, Sink};
 use crate::ssh::Connection;
-use crate::verbs::fleet::Fleet;
 use crate::want::quote;
 use futures::future::BoxFuture;
 use std::io::Write as _;
 use std::path::Path;
 
-/// Whose folder, as it was typed: `node:shed:/srv/backups`.
-pub(in crate::verbs) struct OnNode {
-    node: String,
-    folder: String,
+/// `node:shed:/srv/backups`, through an open session with the node.
+pub(super) struct OnNode {
+    pub(super) node: String,
+    /// Its whole path, without a slash at the end.
+    pub(super) folder: String,
+    pub(super) host: Connection,
+    pub(super) sink: Sink,
 }
 
 impl OnNode {
-    /// Nothing where `place` is of another kind.
-    pub(in crate::verbs) fn parse(place: &str) -> Result<Option<Self>> {
-        let Some(rest) = place.strip_prefix(ON_NODE) else { return Ok(None) };
-        let plain = |path: &str| {
-            path.starts_with('/') && path.len() > 1 && !path.split('/').any(|part| part == "..") && !path.contains(char::is_control)
-        };
-        match rest.split_once(':') {
-            Some((node, folder)) if !node.is_empty() && plain(folder) => {
-                Ok(Some(Self { node: node.to_owned(), folder: folder.trim_end_matches('/').to_owned() }))
-            }
-            _ => Err(Failure::new(exit::USAGE, format!("`{place}` names no folder of a node"))
-                .help("node:NAME:/FOLDER, for instance node:shed:/srv/backups")),
-        }
-    }
-
-    /// Refused where there is no such node.
-    pub(in crate::verbs) fn of(&self, cluster: &Cluster) -> Result<()> {
-        if cluster.node(&self.node).is_some() {
-            return Ok(());
-        }
-        Err(cluster.stranger(format!("there is no node `{}` to keep backups on", self.node)))
-    }
-
-    /// The folder, through the node's open session.
-    pub(in crate::verbs) fn shelf(self, fleet: &Fleet, sink: Sink) -> Result<Box<dyn Shelf>> {
-        match fleet.hosts.get(&self.node).cloned() {
-            Some(host) => Ok(Box::new(Folder { place: self, host, sink })),
-            None => Err(Failure::failed("it does not answer, so nothing can be kept on it")
-                .on(self.node)
-                .help("switch it on, or name another place")),
-        }
-    }
-}
-
-struct Folder {
-    place: OnNode,
-    host: Connection,
-    sink: Sink,
-}
-
-impl Folder {
     async fn sh(&self, what: &str, script: &str) -> Result<String> {
-        let reply = self.host.run(&format!("set -eu\n{script}"), &mut |_| ()).await.map_err(|e| e.into_failure(&self.place.node))?;
+        let reply = self.host.run(&format!("set -eu\n{script}"), &mut |_| ()).await.map_err(|e| e.into_failure(&self.node))?;
         if reply.status == 0 {
             return Ok(reply.output);
         }
-        Err(Failure::failed(what)
-            .on(&self.place.node)
-            .seen(reply.output.trim())
-            .help(format!("is there room and leave to write in {}?", self.place.folder)))
+        Err(Failure::failed(what).on(&self.node).seen(reply.output.trim()))
+    }
+
+    async fn write(&self, what: &str, script: &str) -> Result<String> {
+        let help = || format!("is there room and leave to write in {}?", self.folder);
+        self.sh(what, script).await.map_err(|failure| failure.help(help()))
+    }
+
+    /// What was kept and is no more was, as a rule, on a machine that was installed anew, or on a disk that is not mounted.
+    async fn look(&self, what: &str, script: &str) -> Result<String> {
+        let help = "was the machine installed anew, or is a disk not mounted? `homectl backup list` says which backups a place has";
+        self.sh(what, script).await.map_err(|failure| failure.help(help))
     }
 
     async fn keep(&self, name: &str, file: &Path) -> Result<()> {
-        let (folder, to) = (quote(&self.place.folder), format!("{}/{name}", self.place.folder));
-        let part = format!("{}/.{name}.part", self.place.folder);
-        self.sh("its folder for backups cannot be made", &format!("umask 077\nmkdir -p -- {folder}\nrm -f -- {}\n", quote(&part))).await?;
+        let (folder, to) = (quote(&self.folder), format!("{}/{name}", self.folder));
+        let part = format!("{}/.{name}.part", self.folder);
+        self.write("its folder for backups cannot be made", &format!("umask 077\nmkdir -p -- {folder}\nrm -f -- {}\n", quote(&part)))
+            .await?;
         let total = std::fs::metadata(file).map_or(0, |m| m.len());
-        let node = self.place.node.clone();
+        let node = self.node.clone();
         let tell = |bytes| self.sink.tell(EventKind::Uploading { node: node.clone(), what: "backup".into(), bytes, total });
-        self.host.upload(file.to_path_buf(), &part, &tell).await.map_err(|e| e.into_failure(&self.place.node))?;
+        self.host.upload(file.to_path_buf(), &part, &tell).await.map_err(|e| e.into_failure(&self.node))?;
         let (sum, part, to) = (sha256_of(file)?, quote(&part), quote(&to));
         let land = format!(
             "[ \"$(sha256sum <{part} | cut -c 1-64)\" = {sum} ] || {{ rm -f -- {part}; echo 'it did not arrive as it was sent'; exit 1; }}\n\
              [ ! -e {to} ] || {{ rm -f -- {part}; echo 'there is one of that name'; exit 1; }}\n\
              sync {part}\nmv -T -- {part} {to}\nsync {folder}\n"
         );
-        self.sh("the backup could not be kept", &land).await.map(drop)
+        self.write("the backup could not be kept", &land).await.map(drop)
     }
 
     async fn all(&self) -> Result<Vec<Kept>> {
-        let find = format!("[ -d {0} ] || exit 0\nfind {0} -maxdepth 1 -type f -printf '%s %f\\n'\n", quote(&self.place.folder));
-        let told = self.sh("its folder for backups cannot be read", &find).await?;
+        let folder = quote(&self.folder);
+        // A link to a folder is one.
+        let find = format!(
+            "[ -d {folder} ] || {{ echo 'there is no such folder'; exit 1; }}\nfind -H {folder} -maxdepth 1 -type f -printf '%s %f\\n'\n"
+        );
+        let told = self.look(&format!("{} cannot be read", self.folder), &find).await?;
         let one = |line: &str| {
             let (bytes, name) = line.split_once(' ')?;
             Some(Kept { name: name.to_owned(), bytes: bytes.parse().ok()? })
@@ -97,16 +70,40 @@ impl Folder {
         Ok(told.lines().filter_map(one).collect())
     }
 
+    /// Brings it here; it must be what it is there.
     async fn bring(&self, name: &str, to: &Path) -> Result<()> {
         let local = |e: std::io::Error| Failure::failed(format!("{} cannot be written: {e}", to.display()));
-        let mut file = std::fs::File::create(to).map_err(local)?;
-        let from = format!("{}/{name}", self.place.folder);
-        self.host.download(&from, &mut |piece| file.write_all(piece)).await.map_err(|e| e.into_failure(&self.place.node))?;
-        file.sync_all().map_err(local)
+        let from = format!("{}/{name}", self.folder);
+        let (file, folder) = (quote(&from), quote(&self.folder));
+        let ask = format!(
+            "[ -d {folder} ] || {{ echo 'there is no such folder'; exit 1; }}\n\
+             [ -f {file} ] || {{ echo 'the folder has:'; find -H {folder} -maxdepth 1 -name '*.age' -printf '%f\\n' | sort | tail -n 5; exit 1; }}\n\
+             stat -L -c %s {file}\nsha256sum <{file} | cut -c 1-64\n"
+        );
+        let told = self.look(&format!("{from} is not there"), &ask).await?;
+        let (bytes, there) = told.split_once('\n').unwrap_or_default();
+        let (mut done, total) = (0, bytes.parse().ok());
+        let mut kept = std::fs::File::create(to).map_err(local)?;
+        let mut take = |piece: &[u8]| {
+            done += piece.len() as u64;
+            self.sink.tell(EventKind::Fetching { what: format!("backup from {}", self.node), bytes: done, total });
+            kept.write_all(piece)
+        };
+        self.host.download(&from, &mut take).await.map_err(|e| e.into_failure(&self.node))?;
+        kept.sync_all().map_err(local)?;
+        let here = sha256_of(to)?;
+        if here == there.trim() {
+            return Ok(());
+        }
+        Err(Failure::failed(format!("{from} did not arrive as it is there"))
+            .on(&self.node)
+            .seen(format!("sha256 there {}", there.trim()))
+            .seen(format!("sha256 here {here}"))
+            .help("run the command again"))
     }
 }
 
-impl Shelf for Folder {
+impl Shelf for OnNode {
     fn put<'a>(&'a self, name: &'a str, file: &'a Path) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.keep(name, file))
     }
@@ -117,8 +114,8 @@ impl Shelf for Folder {
 
     fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let path = quote(&format!("{}/{name}", self.place.folder));
-            self.sh("an old backup could not be removed", &format!("rm -f -- {path}\n")).await.map(drop)
+            let path = quote(&format!("{}/{name}", self.folder));
+            self.write("an old backup could not be removed", &format!("rm -f -- {path}\n")).await.map(drop)
         })
     }
 
@@ -127,7 +124,7 @@ impl Shelf for Folder {
     }
 
     fn show(&self, name: &str) -> String {
-        format!("{ON_NODE}{}:{}/{name}", self.place.node, self.place.folder)
+        format!("node:{}:{}/{name}", self.node, self.folder)
     }
 }
 
@@ -135,20 +132,18 @@ impl Shelf for Folder {
 mod tests {
     use super::*;
     use crate::backup::{Place, file_name};
-    use crate::ssh::LocalShell;
+    use crate::ssh::{Fake, LocalShell};
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::sync::Arc;
 
-    #[test]
-    fn what_was_typed() {
-        assert!(OnNode::parse("/srv/backups").unwrap().is_none());
-        let told = OnNode::parse("node:shed:/srv/backups/").unwrap().unwrap();
-        assert_eq!((told.node.as_str(), told.folder.as_str()), ("shed", "/srv/backups"));
-        for wrong in ["node:shed", "node:shed:srv", "node::/srv", "node:shed:/srv/../etc", "node:shed:/", "node:shed:/a\nb"] {
-            let refused = OnNode::parse(wrong).err().map(|f| (f.exit_code(), f.remedy().is_some()));
-            assert_eq!(refused, Some((exit::USAGE, true)), "{wrong}");
-        }
+    fn shed(folder: &Path, host: Connection) -> Place {
+        let (node, folder) = ("shed".into(), folder.display().to_string());
+        Place::Shelf(Box::new(OnNode { node, folder, host, sink: Sink::new(|_| ()) }))
+    }
+
+    fn name(day: i8) -> String {
+        file_name("home", jiff::civil::date(2026, 11, day).at(6, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp())
     }
 
     /// The scripts for real: whole, private, the newest stay, nothing of that name is replaced.
@@ -156,13 +151,7 @@ mod tests {
     async fn a_folder_of_another_machine_keeps_the_newest() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("it's here");
-        let host: Connection = Arc::new(LocalShell::new().await.unwrap());
-        let place = OnNode { node: "shed".into(), folder: folder.display().to_string() };
-        let place = Place::Shelf(Box::new(Folder { place, host, sink: Sink::new(|_| ()) }));
-        assert!(place.list("home").await.unwrap().is_empty(), "no folder holds nothing");
-        let name = |day: i8| {
-            file_name("home", jiff::civil::date(2026, 11, day).at(6, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp())
-        };
+        let place = shed(&folder, Arc::new(LocalShell::new().await.unwrap()));
         for day in [1, 2, 3] {
             let staged = place.staging().unwrap();
             fs::write(staged.path(), format!("backup {day}")).unwrap();
@@ -176,11 +165,51 @@ mod tests {
         let staged = place.staging().unwrap();
         fs::write(staged.path(), "another").unwrap();
         assert!(place.keep(staged, &name(3)).await.is_err());
-        let brought = place.bring(&name(3)).await.unwrap();
-        assert_eq!(fs::read_to_string(brought.path()).unwrap(), "backup 3");
+        let (brought, _temporary) = place.bring(&name(3)).await.unwrap();
+        assert_eq!(fs::read_to_string(&brought).unwrap(), "backup 3");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&folder), mode(&folder.join(name(3)))), (0o700, 0o600));
         let names: Vec<String> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         assert_eq!(names.len(), 3, "{names:?}");
+    }
+
+    /// A disk that is mounted elsewhere is often named by a link.
+    #[tokio::test]
+    async fn a_link_to_a_folder_is_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("disk")).unwrap();
+        fs::write(dir.path().join("disk").join(name(1)), "backup 1").unwrap();
+        std::os::unix::fs::symlink("disk", dir.path().join("backups")).unwrap();
+        let place = shed(&dir.path().join("backups"), Arc::new(LocalShell::new().await.unwrap()));
+        assert_eq!(place.list("home").await.unwrap(), [Kept { name: name(1), bytes: 8 }]);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_more_is_told_with_what_there_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let host: Connection = Arc::new(LocalShell::new().await.unwrap());
+        let nowhere = shed(&dir.path().join("gone"), Arc::clone(&host));
+        let lost = nowhere.list("home").await.unwrap_err();
+        assert_eq!((lost.node(), lost.evidence()[0].as_str()), (Some("shed"), "there is no such folder"));
+        assert!(lost.remedy().unwrap().contains("installed anew"), "{lost}");
+        assert_eq!(nowhere.bring(&name(2)).await.unwrap_err().evidence(), ["there is no such folder"]);
+        fs::write(dir.path().join(name(1)), "backup 1").unwrap();
+        let lost = shed(dir.path(), host).bring(&name(2)).await.unwrap_err();
+        assert_eq!(lost.what(), format!("{}/{} is not there", dir.path().display(), name(2)));
+        assert_eq!(lost.evidence(), ["the folder has:".to_owned(), name(1)]);
+    }
+
+    /// A disk that gives other bytes the second time.
+    #[tokio::test]
+    async fn what_comes_otherwise_than_it_lies_there_is_refused() {
+        let sum = crate::backup::sha256(b"backup 1");
+        let fake = |bytes: &str| -> Connection {
+            Arc::new(Fake::new().reply("sha256sum", &format!("8\n{sum}\n"), 0).file("/srv/backups/x.age", bytes))
+        };
+        let (brought, _temporary) = shed(Path::new("/srv/backups"), fake("backup 1")).bring("x.age").await.unwrap();
+        assert_eq!(fs::read_to_string(brought).unwrap(), "backup 1");
+        let failure = shed(Path::new("/srv/backups"), fake("backup 2")).bring("x.age").await.unwrap_err();
+        assert_eq!((failure.node(), failure.what()), (Some("shed"), "/srv/backups/x.age did not arrive as it is there"));
+        assert_eq!(failure.evidence()[0], format!("sha256 there {sum}"));
     }
 }

@@ -1,17 +1,20 @@
 //! Taking one: a control plane makes the snapshot, it passes through here into the encrypted file, never in clear on a disk.
 
 use super::kept::{Opened, proven};
+use super::named::{no_place, unknown};
 use super::on_node::OnNode;
 use crate::backup::{self, INVENTORY, KNOWN_HOSTS, LOCK, MANIFESTS, Manifest, Part, Place, SECRETS, SNAPSHOT, Seal, Snapshot};
 use crate::cli::{Backup, Global};
 use crate::cluster::{AddonSource, Component, Lock, Node};
 use crate::error::{Failure, Result, exit};
 use crate::exec::EventKind;
-use crate::report::{BackupReport, Reporter};
+use crate::inventory::{Destination, Inventory};
+use crate::report::{BackupReport, Copy, Reporter};
 use crate::secrets::{self, Identity};
 use crate::ssh::Connection;
 use crate::verbs::fleet::{self, Fleet};
 use crate::verbs::world::World;
+use futures::future::join_all;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
@@ -29,6 +32,12 @@ struct Taken<'a> {
     snapshot: Snapshot,
 }
 
+/// Where a copy is to go. What needs no session is open by then, so that what is wrong with it is told before anybody is asked.
+enum Goal {
+    Open(Place),
+    OnNode { node: String, folder: String },
+}
+
 pub(super) async fn run(args: &Backup, global: &Global, out: &Reporter) -> Result<u8> {
     let now = jiff::Timestamp::now();
     let world = if args.verify {
@@ -38,32 +47,110 @@ pub(super) async fn run(args: &Backup, global: &Global, out: &Reporter) -> Resul
         World::open_to_look(&args.target.inventory, global, out).await?
     };
     let name = backup::file_name(&world.cluster.name, now);
-    let elsewhere = args.to.as_deref().map(OnNode::parse).transpose()?.flatten();
-    let mut place = match (&args.out, &args.to, &elsewhere) {
-        (Some(file), ..) => Place::File(file.clone()),
-        // Staged in a folder for temporary files, until there is a way to the node.
-        (None, _, Some(on_node)) => on_node.of(&world.cluster).map(|()| Place::Folder(std::env::temp_dir()))?,
-        (None, Some(to), None) => Place::parse(to, &super::env)?,
-        (None, None, None) => Place::File(name.clone().into()),
+    let goals = goals(args, &world.inventory, &name)?;
+    let staged = match goals.as_slice() {
+        [Goal::Open(place)] => place.staging()?,
+        _ => Place::Folder(std::env::temp_dir()).staging()?,
     };
-    let staged = place.staging()?;
     let fleet = fleet::open(&world, global, out).await?;
-    if let Some(on_node) = elsewhere {
-        place = Place::Shelf(on_node.shelf(&fleet, out.sink())?);
+    let (mut places, mut failures) = (Vec::new(), Vec::new());
+    for goal in goals {
+        match open(goal, &fleet, out) {
+            Ok(place) => places.push(place),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if places.is_empty() {
+        return Failure::together(failures).map(|()| exit::OK);
     }
     let manifest = fresh(&world, &fleet, &staged, now, out).await?;
     let proof = match world.identity().filter(|_| args.verify) {
         Some(identity) => Some(proven(&Opened::read(staged.path(), identity)?, out).await?),
         None => None,
     };
-    let kept = place.keep(staged, &name).await?;
-    let removed = match args.keep {
-        Some(keep) => place.rotate(&world.cluster.name, usize::from(keep)).await?,
-        None => Vec::new(),
-    };
-    out.backup(&BackupReport { place: kept, manifest, proof, removed });
+    let copies = keep(&places, staged, &name, rotation(args, &world.inventory), &world.cluster.name, &mut failures).await;
+    if !copies.is_empty() {
+        out.backup(&BackupReport { copies, manifest, proof });
+    }
     fleet.tell_traffic(global, out);
-    Ok(exit::OK)
+    Failure::together(failures).map(|()| exit::OK)
+}
+
+/// What was asked for: a file, or places; else the inventory's places; where it has none, a file here.
+fn goals(args: &Backup, inventory: &Inventory, name: &str) -> Result<Vec<Goal>> {
+    let named = if args.to.is_empty() && args.out.is_none() {
+        inventory.backups.to.clone()
+    } else {
+        args.to.iter().map(|text| Destination::parse(text).map_err(no_place)).collect::<Result<_>>()?
+    };
+    if named.is_empty() {
+        if args.keep.is_some() {
+            return Err(Failure::new(exit::USAGE, "--keep is for places of many backups, and none is named")
+                .help("name one: --to PLACE, or [backup] in the inventory"));
+        }
+        let file = args.out.clone().unwrap_or_else(|| name.into());
+        return Ok(vec![Goal::Open(Place::File(file))]);
+    }
+    named.into_iter().map(|destination| goal(destination, inventory)).collect()
+}
+
+/// How many stay, where older ones are to go: what the inventory says is said of its own places.
+fn rotation(args: &Backup, inventory: &Inventory) -> Option<usize> {
+    args.keep.map(usize::from).or(inventory.backups.keep.filter(|_| args.to.is_empty() && args.out.is_none()))
+}
+
+fn goal(destination: Destination, inventory: &Inventory) -> Result<Goal> {
+    Ok(match destination {
+        Destination::Path(folder) => Goal::Open(Place::Folder(folder)),
+        Destination::Bucket(bucket) => Goal::Open(Place::bucket(&bucket, &super::act::env)?),
+        Destination::Node { node, folder } => {
+            inventory.machine(&node, unknown(&node))?;
+            Goal::OnNode { node, folder }
+        }
+    })
+}
+
+fn open(goal: Goal, fleet: &Fleet, out: &Reporter) -> Result<Place> {
+    let (node, folder) = match goal {
+        Goal::Open(place) => return Ok(place),
+        Goal::OnNode { node, folder } => (node, folder),
+    };
+    if let Some(host) = fleet.hosts.get(&node).cloned() {
+        return Ok(Place::Shelf(Box::new(OnNode { node, folder, host, sink: out.sink() })));
+    }
+    let seen = fleet.offline.iter().find(|(name, _)| *name == node).map_or("--limit leaves it out", |(_, seen)| seen);
+    Err(Failure::failed(format!("no backup can be kept in {folder}: the machine is not there"))
+        .seen(seen)
+        .on(node)
+        .help("switch it on, or name another place"))
+}
+
+/// Keeps `staged` in every one of `places`, and only then removes what is too old there. One that fails keeps no other from its copy.
+async fn keep(
+    places: &[Place],
+    staged: NamedTempFile,
+    name: &str,
+    newest: Option<usize>,
+    cluster: &str,
+    failures: &mut Vec<Failure>,
+) -> Vec<Copy> {
+    let kept = match places {
+        [only] => vec![only.keep(staged, name).await],
+        many => join_all(many.iter().map(|place| place.keep_copy(staged.path(), name))).await,
+    };
+    let mut copies = Vec::new();
+    for (place, kept) in places.iter().zip(kept) {
+        match kept {
+            Ok(shown) => copies.push(Copy { place: shown, removed: rotated(place, newest, cluster, failures).await }),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    copies
+}
+
+async fn rotated(place: &Place, newest: Option<usize>, cluster: &str, failures: &mut Vec<Failure>) -> Vec<String> {
+    let Some(newest) = newest else { return Vec::new() };
+    place.rotate(cluster, newest).await.map_err(|failure| failures.push(failure)).unwrap_or_default()
 }
 
 /// Takes a backup of the cluster as it is `now`, into `staged`.
@@ -215,3 +302,7 @@ async fn write(world: &World, taken: &Taken<'_>, staged: &NamedTempFile, now: ji
     std::io::Write::flush(&mut to).map_err(|e| Failure::failed(format!("the backup could not be written: {e}")))?;
     Ok(manifest)
 }
+
+#[cfg(test)]
+#[path = "take_tests.rs"]
+mod tests;

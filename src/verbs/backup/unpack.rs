@@ -1,7 +1,8 @@
 //! What a backup holds of the operator's own files, put back beside one another.
 
 use super::kept::identity;
-use crate::backup::{self, Content, INVENTORY, KNOWN_HOSTS, LOCK, MANIFESTS, Place, SECRETS};
+use super::named::Named;
+use crate::backup::{self, Content, INVENTORY, KNOWN_HOSTS, LOCK, MANIFESTS, SECRETS};
 use crate::cli::{BackupUnpack, Global};
 use crate::error::{Failure, Result, exit};
 use crate::report::Reporter;
@@ -17,8 +18,9 @@ pub(in crate::verbs) struct Laid {
 
 /// `homectl backup unpack`.
 pub(super) async fn run(args: &BackupUnpack, global: &Global, out: &Reporter) -> Result<u8> {
-    let (file, _fetched) = Place::fetch(&args.file, &super::env).await?;
-    let content = backup::read(&file, &identity(global)?, None)?;
+    let identity = identity(global)?;
+    let at_hand = Named::find(&args.file, &args.inventory, global, out).await?.bring_one().await?;
+    let content = backup::read(&at_hand.file, &identity, None)?;
     let laid = lay_out(&content, &args.inventory)?;
     for path in &laid.written {
         out.talk(&format!("Wrote {}", path.display()));
