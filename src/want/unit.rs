@@ -88,9 +88,11 @@ impl Unit {
         }
         if unit.active != "active" {
             let was = if unit.load == "loaded" { format!("is {} ({})", unit.active, unit.sub) } else { "not there yet".into() };
-            // What is still starting would go on with what it read: a member of etcd waits for the others without an end.
-            let unheard = unit.active == "activating" && (!self.because.is_empty() || stale(unit).is_some());
-            let first = if unheard { format!("systemctl stop -- {}\n", quote(&self.name)) } else { String::new() };
+            // What is still starting would go on with what it read: a member of etcd waits for the others without an end. And
+            // what is idle may have begun by itself before this run has written what it reads.
+            let began = unit.active == "activating" && stale(unit).is_some();
+            let may_begin = unit.load == "loaded" && !self.because.is_empty();
+            let first = if began || may_begin { format!("systemctl stop -- {}\n", quote(&self.name)) } else { String::new() };
             return Verdict::Change(self.start(&was, &first));
         }
         let disabled = (unit.file != "enabled").then(|| format!("is {}, wanted enabled", unit.file));
@@ -222,15 +224,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_still_starting_begins_again_with_what_is_new() {
-        let script = |because: &[&str]| {
+    fn what_begins_by_itself_begins_again_with_what_is_new() {
+        let script = |active: &str, because: &[&str]| {
             let unit = Unit { because: because.iter().map(ToString::to_string).collect(), ..Unit::running("x.service") };
-            let Verdict::Change(change) = unit.diff(&seen("loaded", "activating", "enabled")) else { panic!("a change") };
+            let Verdict::Change(change) = unit.diff(&seen("loaded", active, "enabled")) else { panic!("a change") };
             let crate::want::Run::Script(script) = change.run else { panic!("a script") };
             (change.act, script.as_str().to_owned())
         };
-        assert_eq!(script(&[]), (Act::Start, "unit_start x.service\n".into()));
-        assert_eq!(script(&["file:/etc/x"]), (Act::Start, "systemctl stop -- x.service\nunit_start x.service\n".into()));
+        // A job of systemd may wait for another unit: what is inactive at the look runs when its file lands.
+        for active in ["activating", "inactive", "failed"] {
+            assert_eq!(script(active, &[]), (Act::Start, "unit_start x.service\n".into()));
+            assert_eq!(script(active, &["file:/etc/x"]), (Act::Start, "systemctl stop -- x.service\nunit_start x.service\n".into()));
+        }
     }
 
     #[test]
