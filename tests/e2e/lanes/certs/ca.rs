@@ -97,7 +97,8 @@ impl Story<'_> {
     /// openssl on what lies there and on what is shown.
     fn alone(&self, old: &str) -> Result {
         let lab = self.cluster.lab;
-        let line = old.lines().nth(3).ok_or("no certificate")?;
+        // A line of its key: those before it say little but the name, which the new one has, too.
+        let line = old.lines().nth(4).ok_or("no certificate")?;
         let bundle = lab.sh(self.cluster.control_plane(), "cat /etc/kubernetes/pki/ca.crt")?;
         for node in self.cluster.names() {
             let there = lab.sh(node, "cat /etc/kubernetes/pki/ca.crt")?;
