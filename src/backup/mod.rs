@@ -1,6 +1,7 @@
 //! One encrypted file that a cluster can be made from again, where such files are kept, and the proof that one holds.
 
 mod bundle;
+mod inside;
 mod manifest;
 mod open;
 mod place;
@@ -11,6 +12,7 @@ mod scratch;
 mod tests;
 
 pub use bundle::Seal;
+pub use inside::{encryption_keys, knows_authority};
 pub use manifest::{Manifest, Part, Snapshot, sha256, sha256_of};
 pub use open::{Content, read};
 pub use place::{Kept, Place, Shelf, file_name};

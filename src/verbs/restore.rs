@@ -5,19 +5,18 @@ use super::execute::{Consent, code, execute};
 use super::fleet::{self, Fleet};
 use super::planning;
 use super::world::World;
-use crate::backup::sha256_of;
+use crate::backup::{encryption_keys, knows_authority, sha256_of};
 use crate::cli::{Global, Restore as Args};
 use crate::cluster::{Cluster, Lock, Node};
 use crate::error::{Failure, Result, exit};
 use crate::exec::{EventKind, Sink};
 use crate::plan::Plan;
 use crate::report::Reporter;
+use crate::secrets::Secrets;
 use crate::ssh::Connection;
 use crate::steps::{self, Lane, Mode, Restore, Source};
 use futures::future::try_join_all;
-use memchr::memmem;
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
@@ -78,14 +77,7 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<
         fits(&world, opened)?;
     }
     if let Some(snapshot) = args.snapshot.as_ref().filter(|_| args.from_node.is_none()) {
-        let unreadable = |e: std::io::Error| Failure::failed(format!("{} cannot be read: {e}", snapshot.display()));
-        if !knows(snapshot, &world.opened()?.cluster_ca.cert).map_err(unreadable)? {
-            out.talk(&format!(
-                "{} does not hold the certificate of this cluster's authority: it is another cluster's, or older than that authority. \
-                 Its Secrets may not be readable.",
-                snapshot.display()
-            ));
-        }
+        doubts(snapshot, world.opened()?)?.iter().for_each(|doubt| out.talk(doubt));
     }
     let global = &match &args.from_node {
         Some(node) => Global { limit: vec![node.clone()], ..global.clone() },
@@ -219,27 +211,29 @@ fn numbered_alike(ours: &BTreeMap<String, u16>, theirs: &BTreeMap<String, u16>) 
     .seen(differ.join("\n")))
 }
 
-/// Whether a snapshot knows the cluster's authority: every namespace has it in a `ConfigMap`, which etcd holds in clear.
-fn knows(snapshot: &Path, ca: &str) -> std::io::Result<bool> {
-    // The last whole line of it, which is of its signature.
-    let wanted = ca.lines().rev().filter(|line| !line.starts_with("-----")).nth(1).unwrap_or_default().as_bytes();
-    let finder = memmem::Finder::new(wanted);
-    let mut file = std::fs::File::open(snapshot)?;
-    let (mut window, mut kept) = (vec![0; 1 << 20], 0);
-    loop {
-        let read = file.read(&mut window[kept..])?;
-        if read == 0 {
-            return Ok(false);
-        }
-        let end = kept + read;
-        if finder.find(&window[..end]).is_some() {
-            return Ok(true);
-        }
-        // It may lie across two reads.
-        let from = end.saturating_sub(wanted.len());
-        window.copy_within(from..end, 0);
-        kept = end - from;
+/// What a bare snapshot says against being restored with these secrets; a backup has its own.
+fn doubts(snapshot: &Path, secrets: &Secrets) -> Result<Vec<String>> {
+    let unreadable = |e: std::io::Error| Failure::failed(format!("{} cannot be read: {e}", snapshot.display()));
+    let mut doubts = Vec::new();
+    if !knows_authority(snapshot, &secrets.cluster_ca.cert).map_err(unreadable)? {
+        doubts.push(format!(
+            "{} does not hold the certificate of this cluster's authority: it is another cluster's, or older than that authority. \
+             Its Secrets may not be readable.",
+            snapshot.display()
+        ));
     }
+    let ours: Vec<String> = secrets.encryption_keys().into_iter().map(|(name, _)| name).collect();
+    let strange: Vec<String> = encryption_keys(snapshot).map_err(unreadable)?.into_iter().filter(|name| !ours.contains(name)).collect();
+    if !strange.is_empty() {
+        doubts.push(format!(
+            "{} holds Secrets that were encrypted with {}, and the secrets file has {}: unless it is only what was written over since, \
+             nobody will be able to read them. A backup from before the key was changed has its key with it: restore that instead.",
+            snapshot.display(),
+            strange.join(", "),
+            ours.join(", ")
+        ));
+    }
+    Ok(doubts)
 }
 
 /// The control planes that are to be members: all of the inventory, or the one that is left; each must answer.
@@ -285,18 +279,5 @@ mod tests {
         assert!(numbered_alike(&of(&[("attic", 1), ("shed", 4)]), &backup).is_ok(), "nodes come and go");
         let said = numbered_alike(&of(&[("attic", 1), ("barn", 3), ("cellar", 2)]), &backup).unwrap_err().to_string();
         assert!(said.contains("numbers nodes otherwise"), "{said}");
-    }
-
-    #[test]
-    fn a_snapshot_is_known_by_the_authority_in_it() {
-        let ca = "-----BEGIN CERTIFICATE-----\nMIIBdzCCAR2gAwIBAgIBADAKBggqhkjOPQQDAjAj\nMSEw\n-----END CERTIFICATE-----\n";
-        let file = tempfile::NamedTempFile::new().unwrap();
-        // Across the border of two reads, too.
-        for at in [0, 5, (1 << 20) - 7, (1 << 20) + 1] {
-            let text = [vec![b'x'; at], ca.replace('\n', "\n  ").into_bytes(), vec![b'y'; 99]].concat();
-            std::fs::write(file.path(), text).unwrap();
-            assert!(knows(file.path(), ca).unwrap(), "{at}");
-            assert!(!knows(file.path(), &ca.replace("MIIB", "MIIC")).unwrap(), "{at}");
-        }
     }
 }

@@ -33,7 +33,10 @@ pub(super) async fn encryption(args: &Target, global: &Global, out: &Reporter) -
             return Ok(code);
         }
         if run.stage()? == Stage::Alone {
-            out.talk("Secrets are encrypted with the new key, and nobody has the old one any more.");
+            out.talk(
+                "Secrets are encrypted with the new key, and nobody has the old one any more. Bare snapshots from before cannot be read \
+                 without it, backups bring it along: take a new one (homectl backup).",
+            );
             return Ok(exit::OK);
         }
         run.turn().await?;
