@@ -332,8 +332,12 @@ impl Story<'_> {
     /// Ends that: the longest time without an answer, in seconds. A proxy takes a moment to see that its server is back.
     fn gap(&self, node: &str) -> Result<f64> {
         let log = self.cluster.lab.sh(node, "sleep 3; touch /run/e2e-stop; sleep 4; cat /run/e2e-api")?;
-        let good: Vec<f64> = log.lines().filter(|l| l.ends_with(" ok")).filter_map(|l| l.split(' ').next()?.parse().ok()).collect();
+        let at = |line: &str| line.split(' ').next()?.parse::<f64>().ok();
+        let good: Vec<f64> = log.lines().filter(|l| l.ends_with(" ok")).filter_map(at).collect();
         ensure(good.len() > 10, || format!("the API answered {} times", good.len()))?;
-        Ok(good.windows(2).map(|w| w[1] - w[0]).fold(0.0, f64::max))
+        // From the first question to the last, answered or not.
+        let ends = [log.lines().next(), log.lines().last()].map(|line| line.and_then(at));
+        let all: Vec<f64> = ends[0].into_iter().chain(good).chain(ends[1]).collect();
+        Ok(all.windows(2).map(|w| w[1] - w[0]).fold(0.0, f64::max))
     }
 }

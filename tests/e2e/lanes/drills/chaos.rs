@@ -8,6 +8,7 @@ use crate::scene::{ensure, eventually};
 use serde_json::Value;
 use std::time::{Duration, Instant, SystemTime};
 
+const GUEST: &str = include_str!("../../manifests/guest.yaml");
 /// How long the line is out; the API gives a node up after forty seconds.
 const OUT: Duration = Duration::from_mins(1);
 
@@ -40,10 +41,14 @@ pub(super) fn wiped(ground: &Ground) -> Result {
     Ok(())
 }
 
-/// Nobody gets to the other house; what runs there goes on.
+/// Nobody gets to the other house. What runs there goes on; for what may run elsewhere there is a substitute when the house is
+/// given up, and one of the two when it is back. An hour is no other than this: what waits for longer than five minutes is the
+/// toleration of a pod, which is five seconds here.
 pub(super) fn line(ground: &Ground) -> Result {
     let (lab, homectl) = (ground.cluster.lab, ground.homectl);
     let before = Canary::since(ground.cluster)?;
+    ground.cluster.kubectl.apply(&GUEST.replace("NODE", AWAY))?;
+    eventually(60, "a guest in the other house", || guests_at(ground, &[AWAY]))?;
     let from = Instant::now();
     lab.each("unplug", &[ROUTER])?;
     let told = eventually(120, "the other house is missed", || {
@@ -54,6 +59,11 @@ pub(super) fn line(ground: &Ground) -> Result {
         // Nothing more is taken from a cluster that lacks something.
         let ran = homectl.words("drill", &["api", "--node", "garage", "--yes"])?.with(4)?;
         ensure(ran.err.contains("not whole") && ran.err.contains(&format!("nodes: {AWAY} is not Ready")), || ran.seen())
+    })
+    .and_then(|()| {
+        let ((), _) = eventually(90, "a substitute for the guest", || guests_at(ground, &[AWAY, "another"]))?;
+        // Nobody could tell the kubelet there that its guest has gone.
+        ground.sh(AWAY, "pgrep -f 'sleep 100000[1]' >/dev/null").map(drop)
     });
     std::thread::sleep(OUT.saturating_sub(from.elapsed()));
     lab.each("plug", &[ROUTER])?;
@@ -61,7 +71,19 @@ pub(super) fn line(ground: &Ground) -> Result {
     let then = SystemTime::now();
     ground.scene.figure("the other house heard of again, seconds", ground.whole_by_itself(then)?);
     let now = Canary::since(ground.cluster)?;
-    ensure(now == before, || format!("what ran there was started anew at {now}, not {before}"))
+    ensure(now == before, || format!("what ran there was started anew at {now}, not {before}"))?;
+    eventually(60, "one guest is left", || guests_at(ground, &["another"]))?;
+    ground.sh(AWAY, "! pgrep -f 'sleep 100000[1]' >/dev/null")?;
+    ground.cluster.kubectl.ok(&["delete", "deployment", "guest", "-n", "canary"]).map(drop)
+}
+
+/// Where running guests are, as the API has it: in the other house, or in another than that.
+fn guests_at(ground: &Ground, due: &[&str]) -> Result {
+    let pods = ground.cluster.kubectl.items(&["get", "pods", "-n", "canary", "-l", "app=guest"])?;
+    let running = pods.iter().filter(|pod| pod["status"]["phase"] == "Running");
+    let mut places: Vec<&str> = running.map(|pod| if pod["spec"]["nodeName"] == AWAY { AWAY } else { "another" }).collect();
+    places.sort_unstable_by_key(|place| *place != AWAY);
+    ensure(places == due, || format!("guests are in {places:?}"))
 }
 
 /// etcd has a disk of its own for a while, and that is full.
