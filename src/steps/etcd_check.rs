@@ -2,7 +2,7 @@
 //! majority. Judged from facts, before anything is planned.
 
 use super::etcd::{members, token};
-use super::etcd_members::{member_of, told};
+use super::etcd_members::{answered, member_of};
 use crate::cluster::{Cluster, Node};
 use crate::error::{Failure, Result};
 use crate::facts::{Facts, Member};
@@ -40,10 +40,10 @@ pub fn check(cluster: &Cluster, facts: &BTreeMap<String, Facts>, etcd_ca: Option
     if without.is_empty() {
         return Ok(());
     }
-    match (known, told(facts)) {
+    match (known, answered(facts)) {
         (Some(id), _) if with.is_empty() => Err(lost(id, &names(&without))),
-        (_, Some(Ok(members))) => joining(cluster, &without, members),
-        (Some(id), silent) => Err(blind(id, &names(&with), &names(&without), silent.and_then(|s| s.as_ref().err()))),
+        (_, Some(Ok((_, members)))) => joining(cluster, &without, members),
+        (Some(id), silent) => Err(blind(id, &names(&with), &names(&without), silent.and_then(Result::err))),
         (None, _) => etcd_ca.map_or(Ok(()), |ca| founded_by_others(&recorded, &founding_id(cluster, ca), &names(&without))),
     }
 }
@@ -100,7 +100,8 @@ fn joining(cluster: &Cluster, without: &[(&Node, &Facts)], members: &[Member]) -
 }
 
 /// `3 members vote (attic, cellar, garage), 2 answer, 2 are needed`.
-fn arithmetic(members: &[Member]) -> String {
+#[must_use]
+pub fn arithmetic(members: &[Member]) -> String {
     let voters: Vec<&Member> = members.iter().filter(|m| !m.learner).collect();
     let mut called: Vec<&str> = voters.iter().map(|m| m.called()).collect();
     called.sort_unstable();
@@ -131,9 +132,9 @@ fn lost(id: &str, without: &str) -> Failure {
         .help("bring back the machine that has the data; or `homectl restore --from BACKUP` (or --snapshot, one of a control plane's /var/lib/homectl/snapshots); if it may be forgotten, run homectl reset and begin again")
 }
 
-fn blind(id: &str, with: &str, without: &str, silent: Option<&String>) -> Failure {
+fn blind(id: &str, with: &str, without: &str, silent: Option<Vec<String>>) -> Failure {
     Failure::refused(format!("etcd cluster {id} lives on {with}; {without} would have to join it, and etcd cannot be asked"))
-        .seen(silent.map_or("no control plane that has its data answers", |s| s.as_str()))
+        .seen(silent.map_or_else(|| "no control plane that has its data answers".to_owned(), |all| all.join("\n")))
         .help(RUNBOOK)
 }
 
@@ -302,8 +303,7 @@ mod tests {
                 let facts = fixture.facts.get_mut(name).unwrap();
                 (facts.etcd_data, facts.etcd_cluster_id) = (c != '-', (c == 'a').then(|| id.clone()));
             }
-            let asked = super::super::whom_to_ask(&fixture.cluster, &fixture.facts, false).unwrap().name.clone();
-            assert_eq!(asked, "attic");
+            assert_eq!(super::super::whom_to_ask(&fixture.cluster, &fixture.facts, false)[0].name, "attic");
             fixture.facts.get_mut("attic").unwrap().members = Some(Ok(listed));
             let said = match check(&fixture.cluster, &fixture.facts, Some("ca")) {
                 Ok(()) => "ok".into(),
@@ -325,6 +325,28 @@ mod tests {
         attic.members = Some(Err("context deadline exceeded".into()));
         let e = check(&fixture.cluster, &fixture.facts, Some("ca")).unwrap_err();
         assert!(e.what().contains("etcd cannot be asked") && e.evidence()[0].contains("deadline"), "{e}");
+    }
+
+    #[test]
+    fn one_silent_member_is_not_the_majority() {
+        let mut fixture = Fixture::four();
+        fixture.cluster.etcd_cluster_id = Some("a".repeat(16));
+        for name in ["attic", "cellar"] {
+            let facts = fixture.facts.get_mut(name).unwrap();
+            (facts.etcd_data, facts.etcd_cluster_id) = (true, Some("a".repeat(16)));
+        }
+        let asked: Vec<&str> = super::super::whom_to_ask(&fixture.cluster, &fixture.facts, false).iter().map(|n| n.name.as_str()).collect();
+        assert_eq!(asked, ["attic", "cellar"]);
+        let listed = listed(&fixture, "!m.-");
+        fixture.facts.get_mut("attic").unwrap().members = Some(Err("context deadline exceeded".into()));
+        fixture.facts.get_mut("cellar").unwrap().members = Some(Ok(listed));
+        let e = check(&fixture.cluster, &fixture.facts, Some("ca")).unwrap_err();
+        assert_eq!(e.what(), "etcd's member attic does not answer: no other may join now");
+        assert!(super::super::majority(&fixture.facts).is_ok());
+        fixture.facts.get_mut("cellar").unwrap().members = Some(Err("connection refused".into()));
+        let e = super::super::majority(&fixture.facts).unwrap_err();
+        assert_eq!(e.evidence(), ["attic: context deadline exceeded", "cellar: connection refused"]);
+        assert_eq!(e.remedy(), Some(RUNBOOK));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! once it has caught up. Until then the cluster is as it was before.
 
 use super::etcd::{RECORDED_ID, ctl, ctl_at, peer_url};
-use super::etcd_members::{is_newcomer, member_of, queue, told};
+use super::etcd_members::{answered, is_newcomer, member_of, queue};
 use super::{Ctx, StepId};
 use crate::cluster::Node;
 use crate::facts::Member;
@@ -24,7 +24,7 @@ pub(super) struct Joining<'a> {
 impl<'a> Joining<'a> {
     /// Nothing for who is a member, and while a cluster is founded.
     pub(super) fn of(ctx: &Ctx<'a>) -> Option<Self> {
-        let Some(Ok(members)) = told(ctx.all) else { return None };
+        let Some(Ok((_, members))) = answered(ctx.all) else { return None };
         is_newcomer(ctx.facts).then(|| Self { members, queue: queue(ctx.cluster, ctx.all, members) })
     }
 

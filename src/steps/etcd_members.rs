@@ -6,16 +6,17 @@ use crate::facts::{Facts, Member};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-/// The control plane to be asked for the list of members, where it matters: somebody has no part in a cluster that was
-/// founded, or `leaves` it. None answers: nobody can be asked.
+/// The control planes to be asked for the list of members, one after the other until one answers, where it matters: somebody has
+/// no part in a cluster that was founded, or it is asked `anyway`. None: nobody can be asked.
 #[must_use]
-pub fn whom_to_ask<'a>(cluster: &'a Cluster, facts: &BTreeMap<String, Facts>, leaves: bool) -> Option<&'a Node> {
-    let seen = || cluster.control_planes().filter_map(|n| Some((n, facts.get(&n.name)?)));
-    let founded = cluster.etcd_cluster_id.is_some() || seen().any(|(_, f)| f.etcd_cluster_id.is_some());
-    if !founded || !(leaves || seen().any(|(_, f)| is_newcomer(f))) {
-        return None;
+pub fn whom_to_ask<'a>(cluster: &'a Cluster, facts: &BTreeMap<String, Facts>, anyway: bool) -> Vec<&'a Node> {
+    let seen: Vec<(&Node, &Facts)> = cluster.control_planes().filter_map(|n| Some((n, facts.get(&n.name)?))).collect();
+    let founded = cluster.etcd_cluster_id.is_some() || seen.iter().any(|(_, f)| f.etcd_cluster_id.is_some());
+    if !founded || !(anyway || seen.iter().any(|(_, f)| is_newcomer(f))) {
+        return Vec::new();
     }
-    seen().find(|(_, f)| !is_newcomer(f)).or_else(|| seen().find(|(_, f)| f.etcd_data)).map(|(n, _)| n)
+    let (new, old): (Vec<_>, Vec<_>) = seen.into_iter().filter(|(_, f)| f.etcd_data).partition(|(_, f)| is_newcomer(f));
+    old.into_iter().chain(new).map(|(n, _)| n).collect()
 }
 
 /// sh that asks the member on `node`; its reply is for [`crate::facts::members`].
@@ -29,9 +30,18 @@ pub fn members_script(node: &Node) -> String {
     )
 }
 
-/// What was told of the members, where somebody was asked.
-pub(super) fn told(facts: &BTreeMap<String, Facts>) -> Option<&Result<Vec<Member>, String>> {
-    facts.values().find_map(|f| f.members.as_ref())
+/// The members, and the node whose own member listed them; or what each that was asked said instead.
+pub type Told<'a> = Result<(&'a str, &'a [Member]), Vec<String>>;
+
+/// What was told of the members, where somebody was asked: by the first that answered, by its node's name; else what each said instead.
+#[must_use]
+pub fn answered(facts: &BTreeMap<String, Facts>) -> Option<Told<'_>> {
+    let asked = || facts.iter().filter_map(|(name, f)| Some((name.as_str(), f.members.as_ref()?)));
+    if let Some((name, members)) = asked().find_map(|(name, told)| Some((name, told.as_ref().ok()?))) {
+        return Some(Ok((name, members)));
+    }
+    let silent: Vec<String> = asked().filter_map(|(name, told)| Some(format!("{name}: {}", told.as_ref().err()?))).collect();
+    (!silent.is_empty()).then_some(Err(silent))
 }
 
 /// Whether a control plane has no part in the cluster yet, or not the whole of it: the record is written last.

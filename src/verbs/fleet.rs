@@ -2,10 +2,10 @@
 
 use super::world::{World, known_hosts};
 use crate::cli::Global;
-use crate::cluster::Node;
+use crate::cluster::{Cluster, Node};
 use crate::error::{Failure, Result};
 use crate::exec::EventKind;
-use crate::facts::{self, Facts};
+use crate::facts::{self, Facts, Member};
 use crate::inventory::{Inventory, Machine};
 use crate::kube::Api;
 use crate::pki::Ca;
@@ -97,6 +97,13 @@ impl Fleet {
         rest
     }
 
+    /// The others have no part in this run any more.
+    pub(super) fn keep_only(&mut self, name: &str) {
+        self.hosts.retain(|node, _| node == name);
+        self.facts.retain(|node, _| node == name);
+        self.offline.retain(|(node, _)| node == name);
+    }
+
     /// Asks every machine for its facts once more.
     pub(super) async fn ask_again(&mut self, world: &World) -> Result<()> {
         let asks = self.hosts.iter().map(|(node, host)| async move {
@@ -110,14 +117,31 @@ impl Fleet {
         Ok(())
     }
 
-    /// Asks one control plane for the members of etcd, where somebody joins. What it says is a fact of that machine.
+    /// Asks for the members of etcd, where somebody joins or leaves.
     async fn ask_members(&mut self, world: &World) {
-        let Some(node) = steps::whom_to_ask(&world.cluster, &self.facts, world.moving.is_some()) else { return };
-        let (Some(host), Some(facts)) = (self.hosts.get(&node.name), self.facts.get_mut(&node.name)) else { return };
-        facts.members = Some(match host.run(&steps::members_script(node), &mut |_| ()).await {
-            Ok(reply) => facts::members(&reply.output),
-            Err(e) => Err(e.to_string()),
-        });
+        let told = self.members(&world.cluster, world.moving.is_some()).await;
+        for (name, members) in told {
+            self.facts.entry(name).and_modify(|f| f.members = Some(members));
+        }
+    }
+
+    /// What control planes said of the members of etcd: they are asked one after the other until one answers, where somebody has no
+    /// part in a cluster that was founded, or `anyway`.
+    pub(super) async fn members(&self, cluster: &Cluster, anyway: bool) -> Vec<(String, Result<Vec<Member>, String>)> {
+        let mut told = Vec::new();
+        for node in steps::whom_to_ask(cluster, &self.facts, anyway) {
+            let Some(host) = self.hosts.get(&node.name) else { continue };
+            let members = match host.run(&steps::members_script(node), &mut |_| ()).await {
+                Ok(reply) => facts::members(&reply.output),
+                Err(e) => Err(e.to_string()),
+            };
+            let answered = members.is_ok();
+            told.push((node.name.clone(), members));
+            if answered {
+                break;
+            }
+        }
+        told
     }
 
     /// What went over each node's connections so far, where that was asked for.

@@ -126,17 +126,14 @@ pub(super) fn facts(ground: &Ground) -> Result<BTreeMap<String, Facts>> {
 }
 
 /// The member that etcd is to forget, and the node whose own member is asked to. Refused where the rest would have no majority.
-fn dismissed<'a>(ground: &Ground<'a>) -> Result<Option<(&'a Node, &'a Member)>> {
+pub(super) fn dismissed<'a>(ground: &Ground<'a>) -> Result<Option<(&'a Node, &'a Member)>> {
     let Some(moving) = ground.moving else { return Ok(None) };
-    let asked = steps::whom_to_ask(ground.cluster, ground.facts, true);
-    let told = asked.and_then(|n| Some((n, ground.facts.get(&n.name)?.members.as_ref()?)));
-    let Some((by, told)) = told else {
+    steps::majority(ground.facts)?;
+    let answered = steps::answered(ground.facts).and_then(Result::ok);
+    let Some((by, members)) = answered.and_then(|(by, members)| Some((ground.cluster.node(by)?, members))) else {
         return Err(Failure::refused("no control plane that stays can be asked who is in etcd")
             .help("bring one back first: without the others nobody can tell what may go"));
     };
-    let members = told.as_ref().map_err(|seen| {
-        Failure::refused("etcd does not answer, so no member may come or go").on(&by.name).seen(seen).help(steps::RUNBOOK)
-    })?;
     let member = match moving {
         Moving::Leaves(leaving) => steps::member_at(members, leaving.overlay),
         Moving::Replaced(name) => ground.cluster.node(name).and_then(|n| {

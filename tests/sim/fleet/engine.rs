@@ -8,7 +8,7 @@ use super::survey::{Survey, survey};
 use crate::world::World;
 use futures::future::join_all;
 use homectl::addons;
-use homectl::cluster::Release;
+use homectl::cluster::{Node, Release};
 use homectl::exec::{EventKind, Report, Run, Sink};
 use homectl::facts::{self, Facts};
 use homectl::plan::{Item, Observed, Plan, Rollout};
@@ -266,9 +266,16 @@ impl Fleet {
             facts.recognise(&self.world.cluster.name, &authority);
         }
         let leaves = self.errand.moving.is_some();
-        let Some(node) = steps::whom_to_ask(&self.world.cluster, &self.world.facts, leaves).cloned() else { return };
-        let reply = hosts[&node.name].run(&steps::members_script(&node), &mut |_| ()).await.unwrap();
-        self.world.facts.get_mut(&node.name).expect("it answered").members = Some(facts::members(&reply.output));
+        let asked: Vec<Node> = steps::whom_to_ask(&self.world.cluster, &self.world.facts, leaves).into_iter().cloned().collect();
+        for node in asked {
+            let reply = hosts[&node.name].run(&steps::members_script(&node), &mut |_| ()).await.unwrap();
+            let told = facts::members(&reply.output);
+            let answered = told.is_ok();
+            self.world.facts.get_mut(&node.name).expect("it is there").members = Some(told);
+            if answered {
+                break;
+            }
+        }
     }
 
     /// The reply to a script that only looks; the one before, where nothing has changed since.
