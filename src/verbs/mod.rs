@@ -33,6 +33,7 @@ mod shell;
 mod signals;
 mod status;
 mod supply;
+mod survivor;
 mod tap;
 mod upgrade;
 mod validate;

@@ -4,6 +4,7 @@ use super::backup::{self, Named, Opened};
 use super::execute::{Consent, code, execute};
 use super::fleet::{self, Fleet};
 use super::planning;
+use super::survivor;
 use super::world::World;
 use crate::backup::{encryption_keys, knows_authority, sha256_of};
 use crate::cli::{Global, Restore as Args};
@@ -79,11 +80,14 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<
     if let Some(snapshot) = args.snapshot.as_ref().filter(|_| args.from_node.is_none()) {
         doubts(snapshot, world.opened()?)?.iter().for_each(|doubt| out.talk(doubt));
     }
+    let mut fleet = match &args.from_node {
+        Some(node) => survivor::open(&world, node, global, out).await?,
+        None => fleet::open(&world, global, out).await?,
+    };
     let global = &match &args.from_node {
         Some(node) => Global { limit: vec![node.clone()], ..global.clone() },
         None => global.clone(),
     };
-    let mut fleet = fleet::open(&world, global, out).await?;
     let members = members(&world.cluster, &fleet, args.from_node.as_deref())?;
     let source = match &origin.file {
         Some(file) => Source::Snapshot { sha256: sha256_of(file)?, title: origin.title.clone() },
@@ -94,6 +98,10 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<
     let id = restore.id.clone();
     let known = before.into_iter().chain(origin.backup.as_ref().map(|o| o.content.manifest.etcd_cluster_id.clone())).collect();
     world.cluster.etcd_cluster_id = Some(id.clone());
+    if let Some(node) = &args.from_node {
+        survivor::is_last(&world.cluster, &fleet, node, &id).await?;
+        fleet.keep_only(node);
+    }
     world.restoring = Some(Restoring { restore, file: origin.file.clone(), known });
     let plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
     out.propose(&plan);

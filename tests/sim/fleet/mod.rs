@@ -13,6 +13,7 @@ mod host;
 mod kill;
 mod machine;
 mod neighbours;
+mod quorum;
 mod renewed;
 mod sealed;
 mod supply;
