@@ -4,6 +4,7 @@ use super::s3::Bucket;
 use crate::error::{Failure, Result};
 use futures::future::BoxFuture;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
@@ -95,7 +96,11 @@ impl Place {
         let failed = |e: std::io::Error| Failure::failed(format!("{} could not be written: {e}", path.display()));
         file.as_file().sync_all().map_err(failed)?;
         let persisted = if matches!(self, Self::File(_)) { file.persist(&path) } else { file.persist_noclobber(&path) };
-        persisted.map_err(|e| failed(e.error))?;
+        persisted.map_err(|e| match e.error.kind() {
+            ErrorKind::AlreadyExists => Failure::failed(format!("{} is there already, and is not replaced", path.display()))
+                .help("names tell seconds: run the command again"),
+            _ => failed(e.error),
+        })?;
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder).and_then(|d| d.sync_all()).map_err(failed)?;
         Ok(path.display().to_string())

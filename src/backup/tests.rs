@@ -223,7 +223,8 @@ async fn a_folder_keeps_the_newest_and_touches_nothing_else() {
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 7);
     // One is never replaced by another.
     let staged = place.staging().unwrap();
-    assert!(place.keep(staged, &file_name("home", at(3))).await.is_err());
+    let refused = place.keep(staged, &file_name("home", at(3))).await.unwrap_err();
+    assert!(refused.what().ends_with("is there already, and is not replaced") && refused.remedy().is_some(), "{refused}");
     assert_eq!(fs::read_to_string(folder.join(file_name("home", at(3)))).unwrap(), "home 3");
     assert_eq!(mode(&folder.join(file_name("home", at(3)))), 0o600);
 }

@@ -28,7 +28,12 @@ impl OnNode {
     }
 
     async fn write(&self, what: &str, script: &str) -> Result<String> {
-        let help = || format!("is there room and leave to write in {}?", self.folder);
+        let help = || {
+            format!(
+                "is there room and leave to write in {}? If another of that name is there (they tell seconds): run the command again",
+                self.folder
+            )
+        };
         self.sh(what, script).await.map_err(|failure| failure.help(help()))
     }
 
@@ -50,7 +55,7 @@ impl OnNode {
         let (sum, part, to) = (sha256_of(file)?, quote(&part), quote(&to));
         let land = format!(
             "[ \"$(sha256sum <{part} | cut -c 1-64)\" = {sum} ] || {{ rm -f -- {part}; echo 'it did not arrive as it was sent'; exit 1; }}\n\
-             [ ! -e {to} ] || {{ rm -f -- {part}; echo 'there is one of that name'; exit 1; }}\n\
+             [ ! -e {to} ] || {{ rm -f -- {part}; echo 'there is one of that name, which is not replaced'; exit 1; }}\n\
              sync {part}\nmv -T -- {part} {to}\nsync {folder}\n"
         );
         self.write("the backup could not be kept", &land).await.map(drop)

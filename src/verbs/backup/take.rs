@@ -52,10 +52,11 @@ pub(super) async fn run(args: &Backup, global: &Global, out: &Reporter) -> Resul
         [Goal::Open(place)] => place.staging()?,
         _ => Place::Folder(std::env::temp_dir()).staging()?,
     };
-    let fleet = fleet::open(&world, global, out).await?;
-    let (mut places, mut failures) = (Vec::new(), Vec::new());
+    // A machine with which something is wrong is no reason to have no backup of the others.
+    let (fleet, mut failures) = fleet::open_all(&world, global, out).await?;
+    let mut places = Vec::new();
     for goal in goals {
-        match open(goal, &fleet, out) {
+        match open(goal, &fleet, &failures, out) {
             Ok(place) => places.push(place),
             Err(failure) => failures.push(failure),
         }
@@ -63,7 +64,13 @@ pub(super) async fn run(args: &Backup, global: &Global, out: &Reporter) -> Resul
     if places.is_empty() {
         return Failure::together(failures).map(|()| exit::OK);
     }
-    let manifest = fresh(&world, &fleet, &staged, now, out).await?;
+    let manifest = match fresh(&world, &fleet, &staged, now, out).await {
+        Ok(manifest) => manifest,
+        Err(failure) => {
+            failures.push(failure);
+            return Failure::together(failures).map(|()| exit::OK);
+        }
+    };
     let proof = match world.identity().filter(|_| args.verify) {
         Some(identity) => Some(proven(&Opened::read(staged.path(), identity)?, out).await?),
         None => None,
@@ -110,7 +117,7 @@ fn goal(destination: Destination, inventory: &Inventory) -> Result<Goal> {
     })
 }
 
-fn open(goal: Goal, fleet: &Fleet, out: &Reporter) -> Result<Place> {
+fn open(goal: Goal, fleet: &Fleet, failures: &[Failure], out: &Reporter) -> Result<Place> {
     let (node, folder) = match goal {
         Goal::Open(place) => return Ok(place),
         Goal::OnNode { node, folder } => (node, folder),
@@ -118,7 +125,9 @@ fn open(goal: Goal, fleet: &Fleet, out: &Reporter) -> Result<Place> {
     if let Some(host) = fleet.hosts.get(&node).cloned() {
         return Ok(Place::Shelf(Box::new(OnNode { node, folder, host, sink: out.sink() })));
     }
-    let seen = fleet.offline.iter().find(|(name, _)| *name == node).map_or("--limit leaves it out", |(_, seen)| seen);
+    let off = fleet.offline.iter().find(|(name, _)| *name == node).map(|(_, seen)| seen.as_str());
+    let seen = off.or_else(|| failures.iter().find(|f| f.node() == Some(&node)).map(Failure::what));
+    let seen = seen.unwrap_or("--limit leaves it out");
     Err(Failure::failed(format!("no backup can be kept in {folder}: the machine is not there"))
         .seen(seen)
         .on(node)

@@ -7,6 +7,7 @@ use crate::homectl::Homectl;
 use crate::lab::{read, write};
 use crate::scene::{Scene, ensure, eventually};
 use std::path::PathBuf;
+use std::time::Duration;
 
 const CANARIES: &str = include_str!("../manifests/canaries.yaml");
 /// By how much a restore makes etcd's revision leap.
@@ -86,8 +87,13 @@ impl Story<'_> {
             ran.seen()
         })?;
         let first = self.file()?;
-        self.homectl.run("backup", &[])?.with(0)?;
-        let ran = self.homectl.run("backup", &[])?.with(0)?;
+        // Their names tell seconds.
+        let another = || {
+            std::thread::sleep(Duration::from_secs(1));
+            self.homectl.run("backup", &[])?.with(0)
+        };
+        another()?;
+        let ran = another()?;
         let gone = format!("removed: {}", first.file_name().unwrap_or_default().display());
         ensure(ran.out.matches(&gone).count() == 2 && ran.out.contains(&self.shelved()?), || ran.seen())?;
         let lab = self.cluster.lab;
