@@ -1,6 +1,7 @@
 //! Certificates and keys: listed, renewed by the machines and by hand, and brought back when all of them have run out.
 
 mod ca;
+mod ended;
 mod keys;
 
 pub(super) use keys::run as keys;
@@ -94,7 +95,7 @@ impl Story<'_> {
             machines::ready(self.cluster)?;
             eventually(90, "all pods ready", || machines::system_pods(self.cluster)).map(drop)
         });
-        Ok(())
+        if alone { ended::tell(self) } else { Ok(()) }
     }
 
     fn fresh(&self) -> Result {
