@@ -3,6 +3,7 @@
 use super::fleet::Fleet;
 use super::world::World;
 use crate::cluster::Node;
+use crate::facts::Facts;
 use crate::kube::{Api, ApiError};
 use crate::pki;
 use crate::report::{Certificate, Renewal};
@@ -16,6 +17,8 @@ pub(super) const SCRIPT: &str = include_str!("certificates.sh");
 
 /// The serving certificate that lies in the API.
 const IN_API: &str = "kube-system/metrics-server-serving";
+/// Seconds that a machine's clock may be off: certificates are made to begin as long before they are.
+const APART: i64 = pki::BACKDATE;
 /// What the kubelet renews itself.
 const KUBELETS: &str = "/var/lib/kubelet/pki/";
 
@@ -67,10 +70,21 @@ pub(super) fn all(world: &World, machines: &Replies, api: Option<&[u8]>) -> Vec<
     for (node, upkeep, reply) in told {
         for (path, data) in reply.lines().filter_map(|l| l.strip_prefix("certificate ")?.split_once(' ')) {
             let Ok(pem) = data_encoding::BASE64.decode(data.as_bytes()) else { continue };
-            all.extend(read(&node.name, path, &pem, upkeep.now, &upkeep.of(path)));
+            // A machine whose clock has gone back would have years left of everything.
+            all.extend(read(&node.name, path, &pem, upkeep.now.max(world.now), &upkeep.of(path)));
         }
     }
     all
+}
+
+/// Machines by whose clocks certificates may not have begun, or have ended; how far they are off is told.
+pub(super) fn clocks<'a>(facts: impl Iterator<Item = (&'a String, &'a Facts)>) -> Vec<(String, String)> {
+    let off = facts.filter(|(_, f)| f.skew.abs() > APART);
+    let told = |skew: i64| {
+        let way = if skew > 0 { "ahead of" } else { "behind" };
+        format!("its clock is {} s {way} this computer's, and certificates are judged by it there: timedatectl set-ntp true", skew.abs())
+    };
+    off.map(|(node, f)| (node.clone(), told(f.skew))).collect()
 }
 
 /// Who looks after the certificates of one machine.
@@ -140,6 +154,7 @@ fn read(node: &str, path: &str, pem: &[u8], now: i64, renewal: &Renewal) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::Arch;
 
     #[test]
     fn who_renews_is_what_the_machine_says() {
@@ -154,6 +169,15 @@ mod tests {
         let off = well.replace("timer active", "timer inactive");
         assert_eq!(of(&off, "/etc/kubernetes/pki/apiserver.crt"), "nobody: homectl-renewal.timer is inactive");
         assert_eq!((Upkeep::read(well, 0).now, Upkeep::read("", 5).now), (7, 5));
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_told() {
+        let facts = |skew: i64| (skew.to_string(), Facts { skew, ..Facts::assumed("attic", Arch::Amd64) });
+        let all = [-86_400, -300, 0, 300, 3600].map(facts);
+        let told = clocks(all.iter().map(|(node, facts)| (node, facts)));
+        assert_eq!(told.iter().map(|(node, _)| node.as_str()).collect::<Vec<_>>(), ["-86400", "3600"]);
+        assert!(told[0].1.contains("86400 s behind") && told[1].1.contains("3600 s ahead of"), "{told:?}");
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub(super) async fn look(world: &World, fleet: &Fleet) -> Status {
     let mut status = Status { cluster: world.cluster.name.clone(), kubernetes: world.cluster.kubernetes.to_string(), ..Status::default() };
     status.under_way = world.secrets().map(Secrets::under_way).unwrap_or_default();
     status.unknown.extend(fleet.offline.iter().cloned());
+    status.unknown.extend(certificates::clocks(fleet.facts.iter()));
     let (known, in_api) = told.unwrap_or_else(|seen| {
         status.unknown.push(("API".into(), seen));
         (Vec::new(), None)

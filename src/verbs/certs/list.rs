@@ -41,6 +41,7 @@ pub(super) async fn look(world: &World, fleet: &Fleet) -> Certificates {
         unknown.push(("API".into(), seen));
         None
     });
+    unknown.extend(certificates::clocks(fleet.facts.iter()));
     unknown.extend(machines.iter().filter_map(|(node, told)| Some((node.clone(), told.as_ref().err()?.clone()))));
     let under_way = world.secrets().map(Secrets::under_way).unwrap_or_default();
     Certificates { cluster: world.cluster.name.clone(), under_way, all: certificates::all(world, &machines, in_api.as_deref()), unknown }
