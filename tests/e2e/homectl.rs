@@ -18,6 +18,15 @@ pub(crate) struct Homectl {
     runs: Cell<u32>,
 }
 
+impl Drop for Homectl {
+    /// What was downloaded goes; what was said stays, for whoever looks into a failure.
+    fn drop(&mut self) {
+        if std::env::var_os("HOMECTL_E2E_KEEP").is_none() {
+            let _ = std::fs::remove_dir_all(self.dir.join("home/.cache"));
+        }
+    }
+}
+
 impl Homectl {
     /// An empty folder for a lane (with the lab kept, the one of last time).
     pub(crate) fn new(lane: &str) -> Result<Self> {
