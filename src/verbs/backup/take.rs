@@ -171,10 +171,26 @@ pub(in crate::verbs) async fn fresh(
     out: &Reporter,
 ) -> Result<Manifest> {
     let taken = snapshot(world, fleet, out).await?;
-    let written = write(world, &taken, staged, now, out).await;
+    let written = match of_one_cluster(world.lock.etcd_cluster_id.as_deref(), &taken.node.name, &taken.cluster_id) {
+        Ok(()) => write(world, &taken, staged, now, out).await,
+        Err(mixed) => Err(mixed),
+    };
     // What is left on the node is only a copy: a failure to remove it is mended by the next run.
     let _ = taken.host.run(&format!("rm -rf {}", crate::want::quote(&taken.folder)), &mut |_| ()).await;
     written
+}
+
+/// What a clone that is behind would put together could not be restored, and would take the place of backups that can.
+fn of_one_cluster(locked: Option<&str>, node: &str, runs: &str) -> Result<()> {
+    match locked {
+        Some(locked) if locked != runs => Err(Failure::refused(
+            "the lock is of another etcd cluster than the one that runs: a backup of both could not be restored",
+        )
+        .on(node)
+        .seen(format!("it runs etcd cluster {runs}; the lock says {locked}"))
+        .help("where the cluster was restored by somebody else, pull the lock and the secrets file that it wrote; then run this again")),
+        _ => Ok(()),
+    }
 }
 
 /// A snapshot by the first control plane whose etcd is well.

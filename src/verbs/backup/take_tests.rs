@@ -80,3 +80,11 @@ async fn one_place_that_fails_keeps_no_other_from_its_copy() {
     }
     assert_eq!(fs::read_dir(dir.path().join("staged")).unwrap().count(), 0, "nothing is left");
 }
+
+#[test]
+fn a_clone_that_is_behind_makes_no_backup() {
+    assert!(of_one_cluster(Some("0a"), "attic", "0a").is_ok());
+    assert!(of_one_cluster(None, "attic", "0a").is_ok(), "a lock from before the ID was kept there");
+    let refused = of_one_cluster(Some("0b"), "attic", "0a").unwrap_err().to_string();
+    assert!(refused.contains("another etcd cluster"), "{refused}");
+}
