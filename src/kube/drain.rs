@@ -36,8 +36,8 @@ impl Api {
     /// what is waited for.
     ///
     /// # Errors
-    /// No pod left for five minutes and longer than its own grace period: those that stay, each with what keeps it. The node
-    /// takes pods again then, if it was us who kept them away.
+    /// No pod left for five minutes and longer than its own grace period: those that stay, each with what keeps it. Or a pod is
+    /// there that nothing would make anew; it is not asked to end. The node takes pods again then, if it was us who kept them away.
     pub async fn drain(&self, node: &str, told: &(dyn Fn(&str) + Sync)) -> Result<(), ApiError> {
         self.led(told).await?;
         self.cordon(node).await?;
@@ -58,6 +58,11 @@ impl Api {
             let guests = self.guests_of(node).await?;
             if guests.is_empty() {
                 return Ok(());
+            }
+            // Asked of the API once no more can come: what a plan knew of them was then.
+            let bare: Vec<String> = guests.iter().filter(|g| g.owner.is_none() && !g.leaving).map(Guest::name).collect();
+            if !bare.is_empty() {
+                return Err(ApiError::Bare { pods: bare });
             }
             if guests.len() < last {
                 (since, last) = (Instant::now(), guests.len());

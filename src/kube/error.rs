@@ -23,6 +23,8 @@ pub enum ApiError {
     Timeout { seconds: u64, call: String },
     /// The API answered all the time, but what was waited for did not come: what was seen last.
     NotYet { seconds: u64, seen: String },
+    /// A node was not emptied: these pods, `namespace/name`, would be gone for good.
+    Bare { pods: Vec<String> },
     /// An answer that is not what the API promises.
     Garbled { call: String, seen: String },
 }
@@ -69,7 +71,7 @@ impl ApiError {
             Self::Status { code: 429 | 502 | 503 | 504, .. } | Self::Lost { .. } | Self::Timeout { .. } => true,
             Self::Status { code: 500, .. } => !self.is_schema(),
             Self::Status { code: 403, message, .. } => message.contains("being terminated"),
-            Self::Status { .. } | Self::NotYet { .. } | Self::Garbled { .. } => false,
+            Self::Status { .. } | Self::NotYet { .. } | Self::Bare { .. } | Self::Garbled { .. } => false,
         }
     }
 
@@ -106,6 +108,7 @@ impl std::fmt::Display for ApiError {
             Self::Lost { seen } => write!(f, "the connection to the API broke: {seen}"),
             Self::Timeout { seconds, call } => write!(f, "no answer from the API within {seconds} s: {call}"),
             Self::NotYet { seconds, seen } => write!(f, "after {seconds} s {seen}"),
+            Self::Bare { pods } => write!(f, "nothing makes these pods anew, they would be gone for good: {}", pods.join(", ")),
             Self::Garbled { call, seen } => write!(f, "the API's answer to {call} cannot be read: {seen}"),
         }
     }

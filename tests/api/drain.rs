@@ -2,7 +2,7 @@
 
 use crate::fixture::secrets;
 use crate::server::{Server, client};
-use homectl::kube::{Api, Asking, Away, Lodged, Replicas, silent};
+use homectl::kube::{Api, ApiError, Asking, Away, Lodged, Replicas, silent};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,14 @@ async fn a_node_is_emptied_as_budgets_allow_and_given_back_by_whom_it_was_taken(
     let leaving = api.leaving(&["attic"], Away::ForAWhile).await.unwrap().remove("attic").unwrap();
     assert_eq!((leaving.pods, leaving.bare), (2, vec!["default/light".to_owned()]));
     assert!(leaving.losses.iter().any(|l| l.starts_with("default/kept: the PodDisruptionBudget keep")), "{:?}", leaving.losses);
+
+    // Whatever a plan knew: what nothing makes anew is not ended, and nothing else is before it is gone.
+    let refused = api.drain("attic", &|_| ()).await.unwrap_err();
+    assert_eq!(refused, ApiError::Bare { pods: vec!["default/light".into()] });
+    let ends = server.kubectl(&["get", "pods", "-o", "jsonpath={.items[*].metadata.deletionTimestamp}"], "");
+    assert_eq!((ends.trim(), unschedulable(&server).contains("true")), ("", false), "the node takes pods again");
+    server.kubectl(&["delete", "pod", "light"], "");
+    server.kubectl(&["create", "-f", "-"], &pod("light", &owned("ReplicaSet")));
 
     let lodged = |all: Vec<Lodged>| all.into_iter().map(|l| format!("{} on {}", l.guest.name(), l.node)).collect::<Vec<_>>();
     assert_eq!(lodged(api.lodged().await.unwrap()), ["default/kept on attic", "default/light on attic"]);
