@@ -27,14 +27,20 @@ impl Desk {
         let desk = Self { home: home.to_owned() };
         std::fs::create_dir_all(desk.inventories()).unwrap();
         desk.house(ATTIC);
-        let read = inventory::read(&desk.inventory()).unwrap();
+        desk.stock();
+        desk
+    }
+
+    /// The mirror has what the inventory asks for.
+    fn stock(&self) {
+        let read = inventory::read(&self.inventory()).unwrap();
         let mut lists: BTreeMap<PathBuf, String> = BTreeMap::new();
         for component in Component::ALL {
             for arch in Arch::ALL {
                 let version = component.version(&read);
                 let list = sums_url(component, &version, arch);
                 let name = url(component, &version, arch).rsplit('/').next().unwrap().to_owned();
-                let text = lists.entry(home.join("mirror").join(list.trim_start_matches("https://"))).or_default();
+                let text = lists.entry(self.home.join("mirror").join(list.trim_start_matches("https://"))).or_default();
                 writeln!(text, "{}  {name}", "0".repeat(64)).unwrap();
             }
         }
@@ -42,7 +48,13 @@ impl Desk {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        desk
+    }
+
+    /// The version in the inventory as somebody edits it by hand.
+    fn edit(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.inventory()).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(self.inventory(), text.replace(from, to)).unwrap();
     }
 
     fn inventories(&self) -> PathBuf {
@@ -65,8 +77,13 @@ impl Desk {
 
     /// `apply` writes lock, identity and secrets, and then finds nobody.
     fn command(&self, around: &[&str]) -> Command {
+        self.verb(around, &["apply", "--yes"])
+    }
+
+    fn verb(&self, around: &[&str], verb: &[&str]) -> Command {
         let mut words: Vec<String> = around.iter().map(|w| (*w).to_owned()).collect();
-        words.extend([env!("CARGO_BIN_EXE_homectl"), "apply", "--yes"].map(str::to_owned));
+        words.push(env!("CARGO_BIN_EXE_homectl").to_owned());
+        words.extend(verb.iter().map(|w| (*w).to_owned()));
         words.push(self.inventory().display().to_string());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env_clear().env("HOME", &self.home).env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
@@ -217,6 +234,49 @@ fn a_full_disk_leaves_the_old_files() {
     assert!(text.contains("cannot write") && text.contains("No space left on device") && text.contains("make room"), "{text}");
     assert_eq!(String::from_utf8_lossy(&told.stdout), "inventory.lock\ninventory.secrets.age\ninventory.toml\n", "{text}");
     std::thread::sleep(Duration::from_millis(1));
+}
+
+/// Of a cluster that lives: the lock follows a version that was edited by hand and knows what was there before; what may not be
+/// is refused before it is written. Who goes back, and that nobody does, is known without any machine, too.
+#[test]
+fn a_version_that_is_edited_by_hand_moves_like_an_upgrade() {
+    let home = tempfile::tempdir().unwrap();
+    let desk = Desk::new(home.path());
+    let (old, new) = ("\"1.35.4\"", "\"1.36.3\"");
+    desk.edit(new, old);
+    desk.stock();
+    desk.undisturbed();
+    let lock = || std::fs::read_to_string(desk.lock()).unwrap();
+    std::fs::write(desk.lock(), lock().replacen("[numbers]", "etcd-cluster-id = \"0123456789abcdef\"\n\n[numbers]", 1)).unwrap();
+    let ran = |verb: &[&str]| desk.verb(&["env"], verb).output().unwrap();
+    let settled = lock();
+
+    let told = ran(&["rollback", "--node", "attic", "--yes"]);
+    assert!(told.status.code() == Some(4) && said(&told).contains("nothing to go back to: no version is on its way"), "{}", said(&told));
+
+    desk.edit(old, new);
+    desk.undisturbed();
+    let moving = lock();
+    assert!(moving.contains("kubernetes = \"1.36.3\"") && moving.contains("[previous]\nkubernetes = \"1.35.4\""), "{moving}");
+    let told = ran(&["rollback", "--node", "attic", "--yes"]);
+    assert!(told.status.code() == Some(1) && said(&told).contains("does not answer; nothing was changed"), "{}", said(&told));
+    assert_eq!(lock(), moving, "what is on its way stays so until machines have it");
+
+    // Back before any machine was met: what was given up is remembered, in case one has it.
+    desk.edit(new, old);
+    desk.undisturbed();
+    let back = lock();
+    assert!(!back.contains("[previous]") && back.contains("[[older]]\nkubernetes = \"1.36.3\""), "{back}");
+
+    // All machines have the newer one.
+    std::fs::write(desk.lock(), moving.split("[previous]").next().unwrap()).unwrap();
+    let arrived = lock();
+    for verb in [&["apply", "--yes"][..], &["upgrade", "--to", "1.35.4", "--yes"]] {
+        let told = ran(verb);
+        assert!(told.status.code() == Some(4) && said(&told).contains("1.36.3 may not become 1.35.4: it would go back"), "{}", said(&told));
+        assert_eq!(lock(), arrived);
+    }
+    assert_ne!(settled, arrived);
 }
 
 /// A terminal that closes, a service manager: as Ctrl-C, not as a power cut. What `nohup` starts outlives its terminal.

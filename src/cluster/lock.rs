@@ -18,8 +18,11 @@ pub struct Lock {
     pub numbers: BTreeMap<String, u16>,
     /// Recorded at bootstrap, 16 hex digits.
     pub etcd_cluster_id: Option<String>,
-    /// While versions move: the release that all machines ran before. There until all of them run this one.
+    /// While versions move: the release that machines ran before, and go back to. There until all that answer run this one.
     pub previous: Option<Release>,
+    /// Other releases that some machine may still run, the last one to be left first: it was off when the others moved on, or a
+    /// move was given up for another. There until all machines run this one.
+    pub older: Vec<Release>,
 }
 
 impl Lock {
@@ -33,45 +36,111 @@ impl Lock {
             numbers: BTreeMap::new(),
             etcd_cluster_id: None,
             previous: None,
+            older: Vec::new(),
         }
     }
 
-    /// The release that every machine ran last: this one, or the one before while versions move.
-    #[must_use]
-    pub fn settled(&self) -> Release {
-        self.previous.clone().unwrap_or_else(|| self.release())
-    }
-
-    /// This release, and the one before while versions move.
+    /// Every release that a machine may run: this one, that before it while versions move, and older ones.
     #[must_use]
     pub fn releases(&self) -> Vec<Release> {
-        std::iter::once(self.release()).chain(self.previous.clone()).collect()
+        std::iter::once(self.release()).chain(self.previous.clone()).chain(self.older.iter().cloned()).collect()
     }
 
-    fn release(&self) -> Release {
+    /// The release of this Kubernetes version that a machine may have run before this one.
+    #[must_use]
+    pub fn before(&self, kubernetes: &Version) -> Option<&Release> {
+        self.previous.iter().chain(&self.older).find(|r| r.kubernetes == *kubernetes)
+    }
+
+    /// What a node goes back to whose kubelet and API server (where that is to go back, too) ran these versions: the release of
+    /// its programs, and that of its control plane's own services. Nothing where neither ran another than this one.
+    #[must_use]
+    pub fn back_to(&self, kubelet: Option<&Version>, server: Option<&Version>) -> Option<(Release, Option<Release>)> {
+        let of = |version: Option<&Version>| version.and_then(|v| self.before(v)).cloned();
+        match (of(kubelet), of(server)) {
+            (None, None) => None,
+            (release, servers) => Some((release.unwrap_or_else(|| self.release()), servers)),
+        }
+    }
+
+    /// The same for a node of which nobody knows what it ran: all of it goes back to the release before, its control plane's own
+    /// services only if they are to (`servers`).
+    ///
+    /// # Errors
+    /// Its API server may have run a newer minor version than that for long.
+    pub fn back(&self, servers: bool) -> Result<Option<(Release, Option<Release>)>> {
+        let Some(before) = self.previous.clone() else { return Ok(None) };
+        let minor = |r: &Release| (r.kubernetes.major, r.kubernetes.minor);
+        let newer = self.older.iter().find(|r| minor(r) > minor(&before)).filter(|_| servers);
+        if let Some(newer) = newer {
+            return Err(Failure::refused(format!(
+                "its API server may have been {} for long, and is not put back to {}: what it has written since, an older one may not read",
+                newer.kubernetes, before.kubernetes
+            ))
+            .seen("versions were moved on before all machines had arrived")
+            .help("leave --servers out: the kubelet and its company go back; mend what keeps its API server from coming up, then apply"));
+        }
+        Ok(Some((before.clone(), servers.then_some(before))))
+    }
+
+    /// This release.
+    #[must_use]
+    pub fn release(&self) -> Release {
         Release { kubernetes: self.kubernetes.clone(), programs: self.programs.clone() }
     }
 
-    /// Notes that the versions of a cluster that lives are about to move to those of `inventory`; where they move back to
-    /// what all machines ran, before any did otherwise, nothing is left of it.
+    /// Notes that the versions of a cluster that lives are about to move to those of `inventory`, or back to what machines ran
+    /// before. Where they were on their way already, a machine may run either release by now: what neither may become is refused
+    /// here, the rest is judged by what each machine runs.
     ///
     /// # Errors
     /// They may not follow what runs.
     pub fn depart(&mut self, inventory: &Inventory) -> Result<()> {
-        let versions = || Component::ALL.into_iter().map(|c| (c, c.version(inventory)));
-        if self.etcd_cluster_id.is_none()
-            || (self.kubernetes == inventory.kubernetes && versions().all(|(c, v)| self.programs.versions.get(&c) == Some(&v)))
-        {
+        let is_asked = |r: &Release| {
+            let same = |c: Component| r.programs.versions.get(&c) == Some(&c.version(inventory));
+            r.kubernetes == inventory.kubernetes && Component::ALL.into_iter().all(same)
+        };
+        let now = self.release();
+        if self.etcd_cluster_id.is_none() || is_asked(&now) {
             return Ok(());
         }
-        let settled = self.settled();
-        settled.may_become(&inventory.kubernetes, &inventory.versions.etcd)?;
-        if settled.kubernetes == inventory.kubernetes && versions().all(|(c, v)| settled.programs.versions.get(&c) == Some(&v)) {
-            (self.kubernetes, self.programs, self.previous) = (settled.kubernetes, settled.programs, None);
+        let may = |r: &Release| r.may_become(&inventory.kubernetes, &inventory.versions.etcd);
+        let from = match self.previous.take() {
+            Some(before) if may(&before).is_ok() => before,
+            before => {
+                may(&now)?;
+                self.leave(before);
+                now.clone()
+            }
+        };
+        self.leave((now != from).then_some(now));
+        if is_asked(&from) {
+            (self.kubernetes, self.programs) = (from.kubernetes, from.programs);
         } else {
-            self.previous = Some(settled);
+            self.previous = Some(from);
         }
+        self.older.retain(|r| r.is_known_to(&inventory.kubernetes));
         Ok(())
+    }
+
+    /// A release that some machine may go on running.
+    fn leave(&mut self, release: Option<Release>) {
+        let Some(release) = release else { return };
+        self.older.retain(|r| *r != release);
+        self.older.insert(0, release);
+    }
+
+    /// Notes that machines run this release now: all of them, or those that answer. Nobody goes back any more. Whether that is
+    /// news.
+    pub fn arrive(&mut self, all: bool) -> bool {
+        let news = self.previous.is_some() || all && !self.older.is_empty();
+        let before = self.previous.take();
+        if all {
+            self.older.clear();
+        } else {
+            self.leave(before);
+        }
+        news
     }
 
     /// Gives every node without a number the lowest one that no name holds, in the order of the inventory.

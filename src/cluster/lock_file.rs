@@ -32,13 +32,15 @@ struct File {
     #[serde(default)]
     programs: BTreeMap<Component, Program>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    previous: Option<Previous>,
+    previous: Option<Older>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    older: Vec<Older>,
 }
 
-/// What all machines ran before, while versions move.
+/// What machines ran before.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Previous {
+struct Older {
     kubernetes: Version,
     programs: BTreeMap<Component, Program>,
 }
@@ -106,10 +108,9 @@ impl Lock {
             return Err(format!("`{id}` is not an etcd cluster ID (16 hex digits)"));
         }
         let programs = judge_programs(file.programs)?;
-        let previous = file
-            .previous
-            .map(|p| Ok::<_, String>(Release { kubernetes: p.kubernetes, programs: judge_programs(p.programs)? }))
-            .transpose()?;
+        let release = |older: Older| Ok::<_, String>(Release { kubernetes: older.kubernetes, programs: judge_programs(older.programs)? });
+        let previous = file.previous.map(release).transpose()?;
+        let older = file.older.into_iter().map(release).collect::<Result<_, _>>()?;
         Ok(Self {
             cluster: file.cluster,
             kubernetes: file.kubernetes,
@@ -117,6 +118,7 @@ impl Lock {
             numbers: file.numbers,
             etcd_cluster_id: file.etcd_cluster_id,
             previous,
+            older,
         })
     }
 
@@ -132,7 +134,8 @@ impl Lock {
             etcd_cluster_id: self.etcd_cluster_id.clone(),
             numbers: self.numbers.clone(),
             programs: written(&self.programs),
-            previous: self.previous.as_ref().map(|p| Previous { kubernetes: p.kubernetes.clone(), programs: written(&p.programs) }),
+            previous: self.previous.as_ref().map(older),
+            older: self.older.iter().map(older).collect(),
         };
         let body = toml::to_string(&file).map_err(|e| Failure::bug("the lock cannot be written as TOML").seen(e.to_string()))?;
         Ok(format!("{HEADER}\n{body}"))
@@ -152,6 +155,10 @@ impl Lock {
                 .help("nothing was changed; make room or mend the folder's rights, and run again")
         })
     }
+}
+
+fn older(release: &Release) -> Older {
+    Older { kubernetes: release.kubernetes.clone(), programs: written(&release.programs) }
 }
 
 fn written(programs: &Programs) -> BTreeMap<Component, Program> {

@@ -30,14 +30,17 @@ impl Release {
         etcd_step(&running, &wanted).map_err(|e| refused("etcd", &running, &wanted, e))
     }
 
-    /// What a node runs that goes back to this release from `now`: its own services stay, unless it is they that do not come up
-    /// (`servers`); etcd goes back within a minor version only.
+    /// What a node runs that goes back to this release from `now`: a control plane's own services stay, unless it is they that do
+    /// not come up (`servers`: what they ran); etcd goes back within a minor version only.
     #[must_use]
-    pub fn back_from(&self, now: &Programs, servers: bool) -> Programs {
+    pub fn back_from(&self, now: &Programs, servers: Option<&Self>) -> Programs {
         let minor = |programs: &Programs| programs.versions.get(&Component::Etcd).and_then(|v| version(v)).map(|v| (v.major, v.minor));
-        let etcd = servers && minor(&self.programs) == minor(now);
-        let stays = |c: Component| if c == Component::Etcd { !etcd } else { c.is_server() && !servers };
-        let of = |c: &Component| if stays(*c) { now } else { &self.programs };
+        let servers = servers.map_or(now, |s| &s.programs);
+        let of = |c: &Component| match c {
+            Component::Etcd if minor(servers) != minor(now) => now,
+            c if c.is_server() => servers,
+            _ => &self.programs,
+        };
         let versions = Component::ALL.iter().filter_map(|c| Some((*c, of(c).versions.get(c)?.clone()))).collect();
         let artifacts =
             Component::ALL.iter().flat_map(|c| of(c).artifacts.iter().filter(move |((of, _), _)| of == c)).map(|(k, v)| (*k, v.clone()));
@@ -62,6 +65,12 @@ impl Release {
             }
         }
         inventory
+    }
+
+    /// Whether a machine that runs it may still be let in where the others are at `kubernetes`, or run it by mistake.
+    #[must_use]
+    pub fn is_known_to(&self, kubernetes: &Version) -> bool {
+        self.kubernetes > *kubernetes || kubelet_step(&self.kubernetes, kubernetes).is_ok()
     }
 
     /// Whether a program in the store is of it, by the sum of its artifact.
@@ -104,7 +113,11 @@ pub fn kubelet_step(from: &Version, to: &Version) -> Result<(), (String, String)
     Ok(())
 }
 
-fn etcd_step(from: &Version, to: &Version) -> Result<(), (String, String)> {
+/// Refuses what an etcd of `from` may not become.
+///
+/// # Errors
+/// Why, and what to do instead.
+pub fn etcd_step(from: &Version, to: &Version) -> Result<(), (String, String)> {
     if to < from {
         return Err(("it would go back".into(), "etcd's data is not made older: put the version back".into()));
     }
@@ -165,12 +178,17 @@ mod tests {
         let release = |etcd: &str| Release { kubernetes: Version::new(1, 35, 4), programs: programs("v1.35.4", etcd) };
         let now = programs("v1.36.3", "v3.6.16");
         let back = |etcd: &str, servers: bool| {
-            let back = release(etcd).back_from(&now, servers).versions;
+            let before = release(etcd);
+            let back = before.back_from(&now, servers.then_some(&before)).versions;
             [Component::Kubelet, Component::KubeApiserver, Component::Etcd].map(|c| back[&c].clone())
         };
         assert_eq!(back("v3.6.8", false), ["v1.35.4", "v1.36.3", "v3.6.16"]);
         assert_eq!(back("v3.6.8", true), ["v1.35.4", "v1.35.4", "v3.6.8"]);
         assert_eq!(back("v3.5.26", true), ["v1.35.4", "v1.35.4", "v3.6.16"], "its data may be of the newer minor by now");
+        let between = Release { kubernetes: Version::new(1, 36, 1), programs: programs("v1.36.1", "v3.6.9") };
+        let versions = release("v3.6.8").back_from(&now, Some(&between)).versions;
+        let told = [Component::Kubelet, Component::KubeApiserver, Component::Etcd].map(|c| versions[&c].as_str());
+        assert_eq!(told, ["v1.35.4", "v1.36.1", "v3.6.9"], "each goes back to what it ran itself");
     }
 
     #[test]

@@ -242,3 +242,109 @@ fn the_order_of_the_inventory_does_not_matter() {
     let names = |i: &Inventory| i.resolve(&lock).unwrap().nodes.iter().map(|n| format!("{}{}", n.name, n.overlay)).collect::<Vec<_>>();
     assert_eq!(names(&one), names(&inventory(dir.path(), "", &["c", "b", "a"])));
 }
+
+/// An inventory of this Kubernetes version.
+fn asking(folder: &Path, kubernetes: &str) -> Inventory {
+    let mut inventory = inventory(folder, "", &["attic"]);
+    // Versions to come are tested by nobody yet.
+    inventory.kubernetes = kubernetes.parse().unwrap();
+    inventory
+}
+
+/// A lock of a cluster that lives, at this version.
+fn living(folder: &Path, kubernetes: &str) -> Lock {
+    let mut lock = covering(&asking(folder, kubernetes));
+    lock.etcd_cluster_id = Some("0123456789abcdef".to_owned());
+    lock
+}
+
+/// The version in the inventory moves, and the lock with it.
+fn moves(lock: &mut Lock, folder: &Path, kubernetes: &str) -> crate::error::Result<()> {
+    let inventory = asking(folder, kubernetes);
+    lock.depart(&inventory)?;
+    let resolved = covering(&inventory);
+    (lock.kubernetes, lock.programs) = (resolved.kubernetes, resolved.programs);
+    Ok(())
+}
+
+/// This version, the one before, older ones.
+fn told(lock: &Lock) -> String {
+    let of = |r: &super::Release| r.kubernetes.to_string();
+    let (before, older) = (lock.previous.as_ref().map_or("-".to_owned(), of), lock.older.iter().map(of).collect::<Vec<_>>());
+    format!("{} {before} {}", lock.kubernetes, older.join(","))
+}
+
+#[test]
+fn what_is_gone_back_to_is_what_was_replaced_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lock = living(dir.path(), "1.35.4");
+    moves(&mut lock, dir.path(), "1.36.3").unwrap();
+    assert_eq!(told(&lock), "1.36.3 1.35.4 ");
+    // One machine is off, and stays so; the others have arrived.
+    assert!(lock.arrive(false) && !lock.arrive(false));
+    assert_eq!(told(&lock), "1.36.3 - 1.35.4");
+    assert!(lock.back(true).unwrap().is_none(), "there is nothing to go back to");
+    moves(&mut lock, dir.path(), "1.36.4").unwrap();
+    assert_eq!(told(&lock), "1.36.4 1.36.3 1.35.4");
+    let (release, servers) = lock.back(true).unwrap().unwrap();
+    assert_eq!((release.kubernetes.to_string(), servers.unwrap().kubernetes.to_string()), ("1.36.3".into(), "1.36.3".into()));
+    assert_eq!(lock.releases().iter().map(|r| r.kubernetes.to_string()).collect::<Vec<_>>(), ["1.36.4", "1.36.3", "1.35.4"]);
+    let path = dir.path().join("home.lock");
+    lock.save(&path).unwrap();
+    assert_eq!(Lock::load(&path).unwrap().unwrap(), lock);
+    assert!(lock.arrive(true));
+    assert_eq!(told(&lock), "1.36.4 - ");
+}
+
+#[test]
+fn a_machine_that_is_off_keeps_nobody_from_the_next_minor() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lock = living(dir.path(), "1.35.4");
+    moves(&mut lock, dir.path(), "1.36.3").unwrap();
+    lock.arrive(false);
+    for (version, known) in [("1.37.0", "1.36.3,1.35.4"), ("1.38.0", "1.37.0,1.36.3,1.35.4"), ("1.39.0", "1.38.0,1.37.0,1.36.3")] {
+        moves(&mut lock, dir.path(), version).unwrap();
+        lock.arrive(false);
+        assert_eq!(told(&lock), format!("{version} - {known}"), "a kubelet of 1.35 may not come back behind a 1.39");
+    }
+    let refused = moves(&mut lock, dir.path(), "1.41.0").unwrap_err();
+    assert!(refused.exit_code() == 4 && refused.what().contains("1.39.0 may not become 1.41.0: it would skip 1.40"), "{refused}");
+}
+
+#[test]
+fn versions_that_are_on_their_way_move_on_or_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lock = living(dir.path(), "1.35.4");
+    moves(&mut lock, dir.path(), "1.36.3").unwrap();
+    let mut on = lock.clone();
+    moves(&mut on, dir.path(), "1.36.4").unwrap();
+    assert_eq!(told(&on), "1.36.4 1.35.4 1.36.3");
+    // Kubelets never became 1.36.3, API servers may have been that for weeks.
+    assert_eq!(on.back(false).unwrap().unwrap().0.kubernetes.to_string(), "1.35.4");
+    let refused = on.back(true).unwrap_err();
+    assert!(
+        refused.exit_code() == 4 && refused.what().contains("may have been 1.36.3 for long, and is not put back to 1.35.4"),
+        "{refused}"
+    );
+    // Where it is known what each ran, it is that.
+    let of = |kubelet: &str, server: &str| {
+        let back = on.back_to(Some(&kubelet.parse().unwrap()), Some(&server.parse().unwrap()));
+        back.map(|(release, servers)| (release.kubernetes.to_string(), servers.map(|s| s.kubernetes.to_string())))
+    };
+    assert_eq!(of("1.35.4", "1.36.3"), Some(("1.35.4".into(), Some("1.36.3".into()))));
+    assert_eq!(of("1.36.4", "1.36.3"), Some(("1.36.4".into(), Some("1.36.3".into()))));
+    assert_eq!(of("1.35.4", "1.36.4"), Some(("1.35.4".into(), None)), "its API server failed, but not by moving");
+    assert_eq!(of("1.36.4", "1.36.4"), None);
+    // All API servers may have arrived while one worker never does.
+    let mut next = lock.clone();
+    moves(&mut next, dir.path(), "1.37.0").unwrap();
+    assert_eq!(told(&next), "1.37.0 1.36.3 1.35.4");
+    // Back before anybody moved; who did is known still.
+    moves(&mut lock, dir.path(), "1.35.4").unwrap();
+    assert_eq!(told(&lock), "1.35.4 - 1.36.3");
+    let mut fresh = living(dir.path(), "1.36.3");
+    assert!(moves(&mut fresh, dir.path(), "1.35.4").unwrap_err().what().contains("it would go back"));
+    fresh.etcd_cluster_id = None;
+    moves(&mut fresh, dir.path(), "1.35.4").unwrap();
+    assert_eq!(told(&fresh), "1.35.4 - ", "before there is a cluster any version will do");
+}

@@ -2,6 +2,7 @@
 
 use super::{Api, ApiError, Resource};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// One node.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -20,6 +21,9 @@ pub struct NodeStatus {
     pub unschedulable: bool,
     /// Whether it was homectl who keeps them away.
     pub cordoned_by_us: bool,
+    /// Taints that pods must tolerate to come, `key=value:effect`; that of a cordon is none of them.
+    #[serde(skip)]
+    pub taints: BTreeSet<String>,
     /// When it registered, Unix seconds.
     pub created: i64,
     pub os: String,
@@ -54,6 +58,7 @@ impl NodeStatus {
             roles,
             unschedulable: node["spec"]["unschedulable"] == true,
             cordoned_by_us: super::is_cordoned_by_us(node),
+            taints: node["spec"]["taints"].as_array().into_iter().flatten().filter_map(keeps_away).collect(),
             created: seconds(&node["metadata"]["creationTimestamp"]),
             os: text(&info["osImage"]),
             kernel: text(&info["kernelVersion"]),
@@ -82,6 +87,12 @@ impl Api {
     }
 }
 
+/// The taint in words, where it keeps new pods away and is not that of a cordon.
+fn keeps_away(taint: &Value) -> Option<String> {
+    let [key, value, effect] = ["key", "value", "effect"].map(|part| taint[part].as_str().unwrap_or_default());
+    (effect != "PreferNoSchedule" && key != "node.kubernetes.io/unschedulable").then(|| format!("{key}={value}:{effect}"))
+}
+
 /// The entry of `status.conditions` of this type.
 pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
     object["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == kind)
@@ -102,12 +113,14 @@ mod tests {
         let node = json!({
             "metadata": {"name": "attic", "creationTimestamp": "2026-11-21T10:00:00Z",
                 "labels": {"node-role.kubernetes.io/control-plane": "", "kubernetes.io/os": "linux"}},
-            "spec": {"unschedulable": true},
+            "spec": {"unschedulable": true, "taints": [{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"},
+                {"key": "slow", "effect": "PreferNoSchedule"}, {"key": "gpu", "value": "a", "effect": "NoExecute"}]},
             "status": {"addresses": [{"type": "Hostname", "address": "attic"}, {"type": "InternalIP", "address": "10.77.0.1"}],
                 "conditions": [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}],
                 "nodeInfo": {"kubeletVersion": "v1.36.3"}}});
         let status = NodeStatus::of(&node);
         assert_eq!((status.ready, status.unschedulable), (false, true));
+        assert_eq!(status.taints, ["gpu=a:NoExecute".to_owned()].into());
         assert_eq!(status.why, "NodeStatusUnknown: Kubelet stopped posting node status.");
         assert_eq!((status.internal_ip.as_str(), status.roles.as_slice()), ("10.77.0.1", ["control-plane".to_owned()].as_slice()));
         assert_eq!(status.created, 1_795_255_200);

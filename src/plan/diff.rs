@@ -79,7 +79,8 @@ impl Draft {
     pub fn finish(mut self, cluster: &str, mode: Mode) -> Result<Plan> {
         policy::one_at_a_time(&mut self.steps);
         let steps = graph::order(self.steps)?;
-        Ok(Plan { cluster: cluster.to_owned(), mode, steps, offline: Vec::new(), warnings: Vec::new(), not_compared: None })
+        let (offline, warnings, ran) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Ok(Plan { cluster: cluster.to_owned(), mode, steps, offline, warnings, not_compared: None, ran })
     }
 }
 

@@ -1,8 +1,10 @@
 //! The plan as a value.
 
+use super::rollout::Ran;
 use crate::steps::{Lane, Mode, Ready, StepId};
 use crate::want::{Act, Verdict};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Everything a run would do, in an order that respects every edge.
@@ -19,6 +21,8 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// What could not be judged as a whole, where something could not.
     pub not_compared: Option<NotCompared>,
+    /// What nodes ran when it was made: what one of them goes back to that does not come up. Nobody is shown it.
+    pub ran: BTreeMap<String, Ran>,
 }
 
 /// What a plan that was made without the secrets does not know.

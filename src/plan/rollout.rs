@@ -35,6 +35,23 @@ pub struct Move {
     pub from: Version,
 }
 
+/// What a node ran when the plan was made, as far as the lock or its own record tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ran {
+    pub kubelet: Option<Version>,
+    /// Its API server, on a control plane.
+    pub server: Option<Version>,
+}
+
+/// A node as a place for pods.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Whether it takes new ones.
+    pub open: bool,
+    /// Taints that keep those away which do not tolerate them.
+    pub taints: BTreeSet<String>,
+}
+
 /// The moves of one plan. By default nothing moves.
 #[derive(Debug, Clone, Default)]
 pub struct Rollout {
@@ -44,10 +61,14 @@ pub struct Rollout {
     pub to: Option<Version>,
     /// How many workers may be empty at a time; at least 1.
     pub at_once: usize,
+    /// What each of the nodes runs.
+    pub ran: BTreeMap<String, Ran>,
+    /// Whether etcd's version changes on any of them.
+    pub etcd: bool,
     /// Whether a snapshot of etcd is taken first.
     pub snapshot: bool,
-    /// Whether there is another node for pods to go to.
-    pub elsewhere: bool,
+    /// Nodes as places for pods that have to leave another; none where nobody is to be emptied.
+    pub places: BTreeMap<String, Place>,
     /// What draining each node would mean, where that could be asked.
     pub leaving: BTreeMap<String, Leaving>,
     /// Nodes that homectl keeps pods away from, since some run was cut off.
@@ -55,26 +76,46 @@ pub struct Rollout {
 }
 
 impl Rollout {
-    /// Nodes that are emptied: those that change the minor version, where their pods have somewhere to go. Control planes first.
-    fn drains(&self) -> Vec<&Move> {
-        let Some(to) = self.to.as_ref().filter(|_| self.elsewhere) else { return Vec::new() };
-        let mut all: Vec<&Move> = self.moves.iter().filter(|m| (m.from.major, m.from.minor) != (to.major, to.minor)).collect();
-        all.sort_by_key(|m| !m.control_plane);
+    /// Nodes that are emptied, those together that are at one time: all that change the minor version and whose pods have somewhere
+    /// to go. Control planes first, one by one.
+    fn drains(&self) -> Vec<Vec<&Move>> {
+        let Some(to) = &self.to else { return Vec::new() };
+        let minor = |m: &&Move| (m.from.major, m.from.minor) != (to.major, to.minor) && self.has_room_without(&[*m]);
+        let (planes, workers): (Vec<&Move>, Vec<&Move>) = self.moves.iter().filter(minor).partition(|m| m.control_plane);
+        let mut all: Vec<Vec<&Move>> = planes.into_iter().map(|m| vec![m]).collect();
+        let first = all.len();
+        for m in workers {
+            match all[first..].last_mut() {
+                Some(batch) if batch.len() < self.at_once && self.has_room_without(&[batch.as_slice(), &[m]].concat()) => batch.push(m),
+                _ => all.push(vec![m]),
+            }
+        }
         all
+    }
+
+    /// Whether pods of each of these nodes have a place while none of them is one: what pods are on a node tolerates its taints.
+    fn has_room_without(&self, away: &[&Move]) -> bool {
+        let nothing = BTreeSet::new();
+        away.iter().all(|m| {
+            let tolerated = self.places.get(&m.node).map_or(&nothing, |p| &p.taints);
+            let stays = |name: &String| !away.iter().any(|m| m.node == *name);
+            self.places.iter().any(|(name, place)| place.open && stays(name) && place.taints.is_subset(tolerated))
+        })
     }
 
     /// Names of the nodes that [`Rollout::shape`] would empty.
     #[must_use]
     pub fn emptied(&self) -> Vec<&str> {
-        self.drains().iter().map(|m| m.node.as_str()).collect()
+        self.drains().into_iter().flatten().map(|m| m.node.as_str()).collect()
     }
 
     /// What people should know before: what each drain would lose.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let of = |m: &&Move| self.leaving.get(&m.node).map(|l| (m.node.clone(), l.losses.clone()));
+        let of = |m: &Move| self.leaving.get(&m.node).map(|l| (m.node.clone(), l.losses.clone()));
         self.drains()
-            .iter()
+            .into_iter()
+            .flatten()
             .filter_map(of)
             .flat_map(|(node, losses)| losses.into_iter().map(move |l| format!("{node} will be emptied; {l}")))
             .collect()
@@ -85,13 +126,12 @@ impl Rollout {
         if !self.moves.is_empty() {
             servers_first(all);
         }
-        snapshot(all, self.snapshot && !self.moves.is_empty());
+        snapshot(all, self.snapshot && (!self.moves.is_empty() || self.etcd));
         let mut seats = Vec::new();
         let drains = self.drains();
-        let (planes, workers): (Vec<&Move>, Vec<&Move>) = drains.iter().partition(|m| m.control_plane);
         let mut before: Vec<StepId> =
             all.iter().filter(|s| s.acts() && is_any(s, &[&SERVERS[..], &CONTROLLERS].concat())).map(|s| s.id.clone()).collect();
-        for together in planes.chunks(1).chain(workers.chunks(self.at_once.max(1))) {
+        for together in &drains {
             let taken: Vec<PlannedStep> = together.iter().map(|m| self.drain(&m.node, &before)).collect();
             for m in together {
                 wait_until_empty(all, &m.node);
@@ -101,7 +141,7 @@ impl Rollout {
             seats.extend(taken);
             seats.extend(given);
         }
-        let left = self.cordoned.iter().filter(|n| !drains.iter().any(|m| m.node == **n));
+        let left = self.cordoned.iter().filter(|n| !drains.iter().flatten().any(|m| m.node == **n));
         seats.extend(left.map(|node| self.uncordon(node, all)));
         let at = all.iter().position(|s| s.id == StepId::cluster(FOUNDATION)).map(|i| i + 1);
         let at = at.or_else(|| all.iter().position(|s| s.id.lane == Lane::Cluster)).unwrap_or(all.len());
@@ -236,9 +276,15 @@ mod tests {
             to: Some(Version::new(1, 36, 3)),
             at_once,
             snapshot: true,
-            elsewhere: true,
+            places: places(&[("shed", ""), ("attic", ""), ("cellar", ""), ("garage", "")]),
             ..Rollout::default()
         }
+    }
+
+    /// Open ones, with a taint each, or none.
+    fn places(all: &[(&str, &str)]) -> BTreeMap<String, Place> {
+        let place = |taint: &str| Place { open: true, taints: Some(taint.to_owned()).filter(|t| !t.is_empty()).into_iter().collect() };
+        all.iter().map(|(name, taint)| ((*name).to_owned(), place(taint))).collect()
     }
 
     fn order(rollout: &Rollout, mut all: Vec<PlannedStep>) -> Vec<String> {
@@ -298,8 +344,41 @@ mod tests {
 
     #[test]
     fn where_pods_cannot_go_anywhere_they_stay() {
-        let alone = Rollout { elsewhere: false, ..moved("1.35.4", 1) };
+        let alone = Rollout { places: BTreeMap::new(), ..moved("1.35.4", 1) };
         assert!(!order(&alone, house()).iter().any(|n| n.contains("drain")));
+    }
+
+    #[test]
+    fn what_takes_no_pods_is_no_place_for_them() {
+        let own = "node-role.kubernetes.io/control-plane=:NoSchedule";
+        let emptied = |places, at_once| Rollout { places, ..moved("1.35.4", at_once) }.emptied().join(" ");
+        let mut one_worker = moved("1.35.4", 1);
+        one_worker.moves.retain(|m| m.node != "garage");
+        one_worker.places = places(&[("attic", own), ("cellar", own), ("shed", "")]);
+        assert_eq!(one_worker.emptied(), ["attic", "cellar"], "pods of the only worker could go nowhere, those of control planes could");
+        let mut closed = places(&[("attic", own), ("cellar", own), ("shed", ""), ("garage", "")]);
+        assert_eq!(emptied(closed.clone(), 1), "attic cellar shed garage");
+        closed.get_mut("garage").unwrap().open = false;
+        assert_eq!(emptied(closed, 1), "attic cellar garage", "from garage pods can go to shed, and not back");
+    }
+
+    #[test]
+    fn however_many_may_be_empty_at_a_time_somebody_stays() {
+        let own = "node-role.kubernetes.io/control-plane=:NoSchedule";
+        let away = |places| {
+            let rollout = Rollout { places, ..moved("1.35.4", 9) };
+            rollout.drains().iter().map(|b| b.iter().map(|m| m.node.as_str()).collect::<Vec<_>>().join("+")).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(away(places(&[("attic", ""), ("cellar", ""), ("shed", ""), ("garage", "")])), "attic cellar shed+garage");
+        assert_eq!(away(places(&[("attic", own), ("cellar", own), ("shed", ""), ("garage", "")])), "attic cellar shed garage");
+    }
+
+    #[test]
+    fn where_etcd_alone_moves_a_snapshot_comes_first() {
+        let members = || vec![restart("attic", "etcd"), restart("cellar", "etcd")];
+        let moves = Rollout { etcd: true, snapshot: true, ..Rollout::default() };
+        assert_eq!(order(&moves, members()), ["snapshot-before@attic", "etcd@attic", "etcd@cellar"]);
+        assert_eq!(order(&Rollout { snapshot: true, ..Rollout::default() }, members()), ["etcd@attic", "etcd@cellar"]);
     }
 
     #[test]

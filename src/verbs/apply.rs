@@ -3,6 +3,7 @@
 use super::execute::{Consent, code, execute};
 use super::fleet::{self, Fleet};
 use super::plan_file::PlanFile;
+use super::put_back::put_back;
 use super::rollout::Pace;
 use super::world::World;
 use super::{planning, preflight};
@@ -10,35 +11,43 @@ use crate::cli::{Apply, Global};
 use crate::cluster::Node;
 use crate::error::{Failure, Result, exit};
 use crate::exec::FailedStep;
-use crate::plan::Plan;
+use crate::plan::{Plan, Ran};
 use crate::report::Reporter;
 use crate::steps::{self, Mode};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// `homectl apply`.
 pub(super) async fn run(args: &Apply, global: &Global, out: &Reporter) -> Result<u8> {
     let Some((file, inventory)) = PlanFile::read(&args.inventory)? else {
-        return converge(&args.inventory, None, global, Pace::default(), out).await.map(|done| done.code);
+        return converge(&args.inventory, None, global, Pace::default(), out).await;
     };
     if !global.limit.is_empty() {
         return Err(Failure::new(exit::USAGE, "a plan has its own --limit").help("leave --limit out; it was given when the plan was made"));
     }
     let global = Global { limit: file.limit.clone(), locked: true, ..global.clone() };
-    converge(&inventory, Some(&file), &global, Pace::default(), out).await.map(|done| done.code)
+    converge(&inventory, Some(&file), &global, Pace::default(), out).await
 }
 
-/// How a run of [`converge`] ended.
+/// How a run of [`within`] ended.
 pub(super) struct Done {
     pub(super) code: u8,
     /// Steps that failed; nothing where no plan ran.
     pub(super) failed: Vec<FailedStep>,
+    /// What nodes ran before.
+    pub(super) ran: BTreeMap<String, Ran>,
 }
 
-/// Makes the machines what the inventory says: by the plan of `file`, or by one made now.
-pub(super) async fn converge(inventory: &Path, file: Option<&PlanFile>, global: &Global, pace: Pace, out: &Reporter) -> Result<Done> {
+/// Makes the machines what the inventory says: by the plan of `file`, or by one made now. A node that does not come up while
+/// versions move is put back to what it ran before. The exit code.
+pub(super) async fn converge(inventory: &Path, file: Option<&PlanFile>, global: &Global, pace: Pace, out: &Reporter) -> Result<u8> {
     let mut world = World::open(inventory, global, out).await?;
     world.pace = pace;
-    within(&mut world, file, global, out).await
+    let done = within(&mut world, file, global, out).await?;
+    if done.code == exit::FAILED && world.lock.previous.is_some() {
+        put_back(inventory, &done.failed, &done.ran, global, out).await;
+    }
+    Ok(done.code)
 }
 
 /// The same for a world that is open.
@@ -77,10 +86,11 @@ pub(super) async fn carry_out(
         record(world, fleet)?;
         fleet.tell_traffic(global, out);
         arrived(world, global, code)?;
-        return Ok(Done { code, failed: Vec::new() });
+        return Ok(Done { code, failed: Vec::new(), ran: BTreeMap::new() });
     }
     consent.ask(out).await?;
     agreed(world)?;
+    let ran = plan.ran.clone();
     let report = execute(world, fleet, plan, consent, global, out).await?;
     if !report.interrupted {
         learn(world, fleet).await?;
@@ -91,12 +101,12 @@ pub(super) async fn carry_out(
         other => other,
     };
     arrived(world, global, code)?;
-    Ok(Done { code, failed: report.failed })
+    Ok(Done { code, failed: report.failed, ran })
 }
 
-/// All machines are as wanted: what they ran before is of no more use.
+/// All machines are as wanted, or all that answer: nobody goes back any more to what they ran before.
 fn arrived(world: &mut World, global: &Global, code: u8) -> Result<()> {
-    if code == exit::OK && global.limit.is_empty() { world.arrived() } else { Ok(()) }
+    if matches!(code, exit::OK | exit::OFFLINE) && global.limit.is_empty() { world.arrived(code == exit::OK) } else { Ok(()) }
 }
 
 /// The closer look of `check` at all machines, where some of them are new: everything that stands in the way is told at once.

@@ -20,6 +20,7 @@ mod moving;
 mod plan_file;
 mod planning;
 mod preflight;
+mod put_back;
 mod recover;
 mod remove_node;
 mod render;

@@ -95,6 +95,13 @@ pub(super) async fn make(world: &World, fleet: &Fleet, mode: Mode, global: &Glob
         if let Some(api) = fleet.api.get().filter(|_| !survey.seen.is_empty()) {
             rollout::ask(&mut rollout, &survey, api).await?;
         }
+    } else if mode == Mode::Present && fleet.is_founded() && !rollout.emptied().is_empty() {
+        // What would be lost is to be known for a part of the cluster, too; each drain asks for itself once more.
+        let client = tap::client(&world.cluster, secrets, &fleet.hosts)?;
+        let api = fleet.api.get_or_init(|| client);
+        if api.ready().await.is_ok() {
+            rollout::foresee(&mut rollout, api).await?;
+        }
     }
     warnings.append(&mut leaves.notes);
     let draft = Ground::draft(steps, api_steps, leaves, observed);
@@ -123,6 +130,7 @@ pub(super) fn finish(mut draft: Draft, rollout: &Rollout, world: &World, fleet: 
     let mut plan = draft.finish(&world.cluster.name, mode)?;
     plan.offline.clone_from(&fleet.offline);
     plan.warnings = warnings;
+    plan.ran.clone_from(&rollout.ran);
     Ok(plan)
 }
 

@@ -7,6 +7,7 @@ use super::planning;
 use super::world::World;
 use crate::cli::{Global, Rollback};
 use crate::error::{Failure, Result, exit};
+use crate::plan::Ran;
 use crate::report::Reporter;
 use crate::steps::Mode;
 use std::path::Path;
@@ -18,13 +19,23 @@ pub(super) async fn run(args: &Rollback, global: &Global, out: &Reporter) -> Res
     };
     // The others are connected to, too: the API is asked through them.
     let all = Global { limit: Vec::new(), ..global.clone() };
-    node(&args.target.inventory, name, args.servers, &all, out).await
+    node(&args.target.inventory, &Back { node: name, servers: args.servers, ran: None }, &all, out).await
 }
 
-/// Puts one node back; its control plane's services, too, where they do not come up (`servers`).
-pub(super) async fn node(inventory: &Path, node: &str, servers: bool, global: &Global, out: &Reporter) -> Result<u8> {
+/// Who goes back, and to what.
+pub(super) struct Back<'a> {
+    pub(super) node: &'a str,
+    /// Its control plane's services, too: it is they that do not come up.
+    pub(super) servers: bool,
+    /// What it ran, where that is known.
+    pub(super) ran: Option<Ran>,
+}
+
+/// Puts one node back.
+pub(super) async fn node(inventory: &Path, back: &Back<'_>, global: &Global, out: &Reporter) -> Result<u8> {
+    let node = back.node;
     let mut world = World::open(inventory, global, out).await?;
-    world.turn_back(node, servers)?;
+    world.turn_back(node, back.servers, back.ran.as_ref())?;
     let mut fleet = fleet::open(&world, global, out).await?;
     if let Some((_, seen)) = fleet.offline.iter().find(|(name, _)| name == node) {
         return Err(Failure::failed("the machine does not answer; nothing was changed")

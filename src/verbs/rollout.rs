@@ -4,14 +4,14 @@ use super::ground::Ground;
 use super::world::World;
 use crate::addons::Survey;
 use crate::cli::Global;
-use crate::cluster::{Component, Node, kubelet_step, kubernetes_step};
+use crate::cluster::{Component, Node, etcd_step, kubelet_step, kubernetes_step};
 use crate::error::{Failure, Result};
 use crate::facts::Facts;
-use crate::kube::{Api, Away, is_cordoned_by_us};
-use crate::plan::{Move, Rollout};
+use crate::kube::{Api, Away, NodeStatus, is_cordoned_by_us};
+use crate::plan::{Move, Place, Ran, Rollout};
 use crate::want::Seen;
 use semver::Version;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How versions move in a run.
 #[derive(Debug, Clone)]
@@ -57,6 +57,8 @@ pub(super) fn of(ground: &Ground) -> Result<Rollout> {
     let (to, pace) = (&ground.cluster.kubernetes, ground.pace);
     let mut moves = Vec::new();
     let mut failures = Vec::new();
+    let (mut ran, mut etcd_moves) = (BTreeMap::new(), false);
+    let etcd_to = ground.cluster.programs.versions.get(&Component::Etcd).and_then(|v| version(v));
     for (node, facts) in ground.cluster.nodes.iter().filter_map(|n| Some((n, ground.facts.get(&n.name)?))) {
         if !pace.concerns(&node.name) {
             continue;
@@ -67,6 +69,12 @@ pub(super) fn of(ground: &Ground) -> Result<Rollout> {
             failures.extend(server.as_ref().and_then(|from| refused(node, "API server", from, to, kubernetes_step)));
             failures.extend(kubelet.as_ref().and_then(|from| refused(node, "kubelet", from, to, kubelet_step)));
         }
+        let etcd = node.is_control_plane().then(|| etcd_of(ground, facts)).flatten();
+        if let (Some(from), Some(to)) = (etcd, &etcd_to) {
+            failures.extend(refused(node, "etcd", &from, to, etcd_step).filter(|_| pace.back.is_none()));
+            etcd_moves |= from != *to;
+        }
+        ran.insert(node.name.clone(), Ran { kubelet: kubelet.clone(), server });
         if let Some(from) = kubelet.filter(|from| from != to) {
             moves.push(Move { node: node.name.clone(), control_plane: node.is_control_plane(), from });
         }
@@ -77,10 +85,19 @@ pub(super) fn of(ground: &Ground) -> Result<Rollout> {
         moves,
         to: Some(to.clone()),
         at_once: pace.at_once,
+        ran,
         snapshot: forward,
-        elsewhere: forward && ground.cluster.nodes.len() > 1,
+        etcd: etcd_moves,
+        places: if forward { ground.cluster.nodes.iter().map(|n| (n.name.clone(), as_wanted(n))).collect() } else { BTreeMap::new() },
         ..Rollout::default()
     })
+}
+
+/// A node as a place for pods, as far as the inventory tells.
+fn as_wanted(node: &Node) -> Place {
+    let keeps = node.taints.iter().filter(|t| t.effect != "PreferNoSchedule").map(|t| format!("{}={}:{}", t.key, t.value, t.effect));
+    let own = (node.is_control_plane() && !node.workloads).then(|| "node-role.kubernetes.io/control-plane=:NoSchedule".to_owned());
+    Place { open: true, taints: keeps.chain(own).collect() }
 }
 
 /// What the API says of it: whom homectl keeps pods away from, and what each drain would lose.
@@ -89,14 +106,20 @@ pub(super) fn of(ground: &Ground) -> Result<Rollout> {
 /// The API does not answer.
 pub(super) async fn ask(rollout: &mut Rollout, survey: &Survey, api: &Api) -> Result<()> {
     rollout.cordoned = Ground::cordoned(survey.seen.iter());
-    let nodes = rollout.emptied();
-    if nodes.is_empty() {
+    foresee(rollout, api).await
+}
+
+/// What each drain would lose, and where pods could go.
+///
+/// # Errors
+/// The API does not answer.
+pub(super) async fn foresee(rollout: &mut Rollout, api: &Api) -> Result<()> {
+    if rollout.emptied().is_empty() {
         return Ok(());
     }
     let failed = |e: crate::kube::ApiError| Failure::failed("the API could not be asked which pods would have to move").seen(e.to_string());
-    // Emptying the last node that takes pods would only end them.
-    let takes = |n: &&crate::kube::NodeStatus| n.ready && (!n.unschedulable || n.cordoned_by_us);
-    rollout.elsewhere = api.nodes().await.map_err(failed)?.iter().filter(takes).count() > 1;
+    let place = |n: NodeStatus| (n.name, Place { open: n.ready && (!n.unschedulable || n.cordoned_by_us), taints: n.taints });
+    rollout.places = api.nodes().await.map_err(failed)?.into_iter().map(place).collect();
     let nodes = rollout.emptied();
     rollout.leaving = api.leaving(&nodes, Away::ForAWhile).await.map_err(failed)?;
     Ok(())
@@ -128,6 +151,17 @@ fn running(ground: &Ground, facts: &Facts, component: Component) -> Option<Versi
     ground.releases.iter().find(|r| r.knows(component, sum)).map(|r| r.kubernetes.clone()).or_else(recorded)
 }
 
+/// The version of a control plane's etcd, where the lock knows its program.
+fn etcd_of(ground: &Ground, facts: &Facts) -> Option<Version> {
+    let sum = facts.programs.get(Component::Etcd.as_str()).filter(|_| facts.cluster.as_ref() == Some(&ground.cluster.name))?;
+    let release = ground.releases.iter().find(|r| r.knows(Component::Etcd, sum))?;
+    version(release.programs.versions.get(&Component::Etcd)?)
+}
+
+fn version(text: &str) -> Option<Version> {
+    text.trim_start_matches('v').parse().ok()
+}
+
 type Rule = fn(&Version, &Version) -> Result<(), (String, String)>;
 
 fn refused(node: &Node, what: &str, from: &Version, to: &Version, rule: Rule) -> Option<Failure> {
@@ -150,4 +184,90 @@ fn all_planes(ground: &Ground, global: &Global) -> Result<()> {
     Err(Failure::refused("versions move only while every control plane takes part: no kubelet may be newer than an API server")
         .seen(format!("{} {why}", missing.join(", ")))
         .help("switch them on and leave --limit out, or put the version back into the inventory"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Arch, Cluster, Release};
+    use crate::scenes::Scene;
+    use crate::secrets::Secrets;
+
+    /// A release of which every sum is its own.
+    fn release(kubernetes: &str, etcd: &str, digit: char) -> Release {
+        let mut programs = crate::scenes::programs();
+        for artifact in programs.artifacts.values_mut() {
+            artifact.sha256.replace_range(0..1, &digit.to_string());
+        }
+        programs.versions.insert(Component::Etcd, etcd.into());
+        Release { kubernetes: kubernetes.parse().unwrap(), programs }
+    }
+
+    /// Machines of the scene that run these, control planes first a server, then a kubelet; the cluster wants the first release.
+    fn judged(releases: &[Release], runs: &[(&str, usize, usize)]) -> Result<Rollout> {
+        let Scene { mut cluster, mut facts } = Scene::four();
+        (cluster.kubernetes, cluster.programs) = (releases[0].kubernetes.clone(), releases[0].programs.clone());
+        for (name, server, kubelet) in runs {
+            let sum = |release: usize, c: Component| releases[release].programs.get(c, Arch::Amd64).unwrap().sha256.clone();
+            let facts = facts.get_mut(*name).unwrap();
+            facts.cluster = Some(cluster.name.clone());
+            for (component, release) in [(Component::KubeApiserver, server), (Component::Etcd, server), (Component::Kubelet, kubelet)] {
+                facts.programs.insert(component.as_str().into(), sum(*release, component));
+            }
+        }
+        let secrets = Secrets::make(&cluster, jiff::Timestamp::now().as_second()).unwrap();
+        of(&ground(&cluster, &secrets, &facts, releases, &Pace::default()))
+    }
+
+    fn ground<'a>(
+        cluster: &'a Cluster,
+        secrets: &'a Secrets,
+        facts: &'a BTreeMap<String, Facts>,
+        releases: &'a [Release],
+        pace: &'a Pace,
+    ) -> Ground<'a> {
+        Ground { cluster, secrets, etcd_ca: None, facts, releases, pace, moving: None, restoring: None, now: 0 }
+    }
+
+    #[test]
+    fn a_machine_that_was_off_for_long_is_judged_by_what_it_runs() {
+        let all = [release("1.38.1", "v3.6.16", 'a'), release("1.37.2", "v3.6.16", 'b'), release("1.35.4", "v3.6.16", 'c')];
+        let planes = |n| [("attic", n, n), ("cellar", n, n), ("garage", n, n)];
+        let told = |rollout: &Rollout| rollout.moves.iter().map(|m| format!("{} {}", m.node, m.from)).collect::<Vec<_>>().join(", ");
+        let late = judged(&all, &[&planes(0)[..], &[("shed", 2, 2)]].concat()).unwrap();
+        assert_eq!(told(&late), "shed 1.35.4", "a kubelet may be three minors behind");
+        assert_eq!(late.ran["shed"], Ran { kubelet: Some(Version::new(1, 35, 4)), server: None });
+        assert_eq!(late.ran["attic"].server, Some(Version::new(1, 38, 1)));
+        let all_move = judged(&all, &[&planes(1)[..], &[("shed", 2, 2)]].concat()).unwrap();
+        assert_eq!(told(&all_move), "attic 1.37.2, cellar 1.37.2, garage 1.37.2, shed 1.35.4");
+        let refused = judged(&all, &[("attic", 0, 0), ("cellar", 0, 0), ("garage", 2, 2)]).unwrap_err();
+        assert!(
+            refused.exit_code() == 4 && refused.to_string().contains("its API server 1.35.4 may not become 1.38.1: it would skip 1.36")
+        );
+        let newer = [release("1.37.2", "v3.6.16", 'b'), release("1.38.1", "v3.6.16", 'a')];
+        let refused = judged(&newer, &[("shed", 1, 1)]).unwrap_err();
+        assert!(refused.to_string().contains("its kubelet 1.38.1 may not become 1.37.2: it would go back"), "{refused}");
+    }
+
+    #[test]
+    fn etcd_moves_by_its_own_rules_on_each_machine() {
+        let to = |etcd: &str| [release("1.36.3", "v3.6.16", 'a'), release("1.36.3", etcd, 'b')];
+        let planes = [("attic", 1, 0), ("cellar", 0, 0), ("garage", 0, 0)];
+        let alone = judged(&to("v3.5.26"), &planes).unwrap();
+        assert!(alone.moves.is_empty() && alone.etcd && alone.snapshot, "a snapshot comes before that, too");
+        assert!(!judged(&to("v3.6.16"), &[("attic", 0, 0)]).unwrap().etcd);
+        let refused = judged(&to("v3.5.9"), &planes).unwrap_err();
+        assert!(refused.to_string().contains("its etcd 3.5.9 may not become 3.6.16: members before 3.5.26"), "{refused}");
+        let refused = judged(&to("v3.7.0"), &planes).unwrap_err();
+        assert!(refused.to_string().contains("its etcd 3.7.0 may not become 3.6.16: it would go back"), "{refused}");
+    }
+
+    #[test]
+    fn control_planes_without_workloads_are_no_place_for_pods() {
+        let mut scene = Scene::contained();
+        scene.cluster.nodes.retain(|n| n.name != "attic");
+        let places: Vec<(String, Place)> = scene.cluster.nodes.iter().map(|n| (n.name.clone(), as_wanted(n))).collect();
+        let taints: Vec<(&str, usize)> = places.iter().map(|(name, place)| (name.as_str(), place.taints.len())).collect();
+        assert_eq!(taints, [("cellar", 0), ("garage", 1), ("shed", 0)], "what is only preferred keeps nobody away");
+    }
 }

@@ -9,6 +9,7 @@ use crate::cli::Global;
 use crate::cluster::{Cluster, Lock};
 use crate::error::{Failure, Result, exit};
 use crate::inventory::{self, Edit, Inventory};
+use crate::plan::Ran;
 use crate::report::Reporter;
 use crate::secrets::{self, Identity, Prepared, Secrets, ToLook};
 use std::path::{Path, PathBuf};
@@ -191,33 +192,41 @@ impl World {
         known_hosts(&self.inventory)
     }
 
-    /// Every machine runs the lock's release now: nobody goes back any more.
-    pub(super) fn arrived(&mut self) -> Result<()> {
-        if self.lock.previous.take().is_some() {
+    /// The lock's release is run now by every machine (`all`), or by every one that answers: nobody goes back any more.
+    pub(super) fn arrived(&mut self, all: bool) -> Result<()> {
+        if self.lock.arrive(all) {
             self.lock.save(&Lock::path(&self.inventory.path))?;
         }
         Ok(())
     }
 
-    /// Turns one node to the release that all machines ran before versions moved; a control plane's own services only where
-    /// it is they that do not come up (`servers`).
+    /// Turns one node to what it `ran` before a run, or else to the release before the one that versions move to; a control
+    /// plane's own services only where it is they that do not come up (`servers`).
     ///
     /// # Errors
-    /// Versions do not move.
-    pub(super) fn turn_back(&mut self, node: &str, servers: bool) -> Result<()> {
+    /// Versions do not move; an API server that may have served a newer minor version for long.
+    pub(super) fn turn_back(&mut self, node: &str, servers: bool, ran: Option<&Ran>) -> Result<()> {
         if self.cluster.node(node).is_none() {
             return Err(
                 Failure::new(exit::USAGE, format!("--node names `{node}`, which is no node")).help("the nodes are in the inventory")
             );
         }
-        let Some(previous) = self.lock.previous.clone() else {
+        let back = match ran {
+            Some(ran) => self.lock.back_to(ran.kubelet.as_ref(), ran.server.as_ref().filter(|_| servers)),
+            None => self.lock.back(servers)?,
+        };
+        let Some((release, servers)) = back else {
+            if ran.is_some() {
+                return Err(Failure::refused("it ran no other version before this run, so there is none to put back")
+                    .help("what failed is told above: mend that, then run the command again"));
+            }
             return Err(Failure::refused("there is nothing to go back to: no version is on its way")
                 .seen(format!("every machine ran Kubernetes {} when the last apply ended", self.lock.kubernetes))
                 .help("nothing is downgraded; homectl restore brings back what a backup holds"));
         };
-        self.inventory = previous.within(&self.inventory);
-        let programs = previous.back_from(&self.lock.programs, servers);
-        let lock = Lock { kubernetes: previous.kubernetes, programs: previous.programs, ..self.lock.clone() };
+        self.inventory = release.within(&self.inventory);
+        let programs = release.back_from(&self.lock.programs, servers.as_ref());
+        let lock = Lock { kubernetes: release.kubernetes, programs: release.programs, ..self.lock.clone() };
         self.cluster = self.inventory.resolve(&lock)?;
         self.cluster.programs = programs;
         self.pace.back = Some(node.to_owned());

@@ -4,6 +4,7 @@ use crate::exec::{Event, EventKind, Outcome};
 use crate::plan::{Item, Plan, PlannedStep};
 use crate::steps::{Mode, Ready, StepId};
 use crate::want::{Act, Change, Impact, Verdict};
+use std::collections::BTreeMap;
 
 /// Stands in every script; must stand in no output.
 pub(super) const CANARY: &str = "c4n4ry-s3cr3t";
@@ -23,7 +24,15 @@ pub(super) fn step(id: StepId, title: &str, items: Vec<Item>) -> PlannedStep {
 }
 
 pub(super) fn plan(steps: Vec<PlannedStep>) -> Plan {
-    Plan { cluster: "home".into(), mode: Mode::Present, steps, offline: Vec::new(), warnings: Vec::new(), not_compared: None }
+    Plan {
+        cluster: "home".into(),
+        mode: Mode::Present,
+        steps,
+        offline: Vec::new(),
+        warnings: Vec::new(),
+        not_compared: None,
+        ran: BTreeMap::new(),
+    }
 }
 
 pub(super) fn settled(addr: &str, why: &str) -> Item {

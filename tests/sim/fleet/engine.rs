@@ -56,8 +56,8 @@ pub(crate) struct Ran {
 /// What the operator is about, besides what the inventory says.
 #[derive(Clone, Default)]
 pub(crate) struct Errand {
-    /// The release before, while versions move.
-    pub(crate) previous: Option<Release>,
+    /// Releases that machines may run besides the one that is wanted.
+    pub(crate) others: Vec<Release>,
     pub(crate) moving: Option<Moving>,
     pub(crate) restoring: Option<Restoring>,
     /// How it is gone about.
@@ -304,7 +304,7 @@ impl Fleet {
     async fn plan(&self, mode: Mode, hosts: &BTreeMap<String, Connection>) -> (Plan, Vec<Step>) {
         let (world, pace) = (&self.world, &self.errand.pace);
         let now = Release { kubernetes: world.cluster.kubernetes.clone(), programs: world.cluster.programs.clone() };
-        let releases: Vec<Release> = std::iter::once(now).chain(self.errand.previous.clone()).collect();
+        let releases: Vec<Release> = std::iter::once(now).chain(self.errand.others.iter().cloned()).collect();
         let ground = Ground {
             cluster: &world.cluster,
             secrets: &world.secrets,
@@ -321,7 +321,10 @@ impl Fleet {
         let looks = hosts.iter().map(|(name, host)| self.look(name, host, &nodes));
         let mut observed: Observed = join_all(looks).await.into_iter().flatten().collect();
         let (mut in_api, mut leaves) = (Vec::new(), InApi::default());
-        if mode == Mode::Present && self.errand.only.is_none() {
+        if let Some(node) = &pace.back {
+            let live = self.api.store.lock().unwrap().get(&format!("object:v1:Node:{node}")).cloned().unwrap_or_default();
+            rollout.cordoned = Some(node.clone()).filter(|_| homectl::kube::is_cordoned_by_us(&live)).into_iter().collect();
+        } else if mode == Mode::Present && self.errand.only.is_none() {
             let Survey { steps, seen, cordoned } = survey(&ground, &self.api, &nodes, &observed);
             rollout.cordoned = cordoned;
             rollout.leaving = rollout.emptied().into_iter().map(|node| (node.to_owned(), homectl::kube::Leaving::default())).collect();

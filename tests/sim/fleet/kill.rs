@@ -86,7 +86,7 @@ pub(super) async fn spoil_what_there_is(fleet: &mut Fleet, mode: Mode, how: How,
 pub(super) fn changed(world: &World) -> (World, Errand) {
     let mut world = world.clone();
     let cluster = &mut world.cluster;
-    let previous = Some(Release { kubernetes: cluster.kubernetes.clone(), programs: cluster.programs.clone() });
+    let others = vec![Release { kubernetes: cluster.kubernetes.clone(), programs: cluster.programs.clone() }];
     cluster.kubernetes = semver::Version::new(1, cluster.kubernetes.minor + 1, 0);
     for ((component, _), artifact) in &mut cluster.programs.artifacts {
         if *component <= Component::Kubectl {
@@ -98,7 +98,7 @@ pub(super) fn changed(world: &World) -> (World, Errand) {
     cluster.registries.push(Registry { host: "registry.k8s.io".into(), mirrors: vec!["http://nas.lan:5000".into()] });
     cluster.nodes[1].machine.labels.insert("example.net/disk".into(), "big".into());
     assert!(world.secrets.ensure(&world.cluster, world.now).unwrap(), "the API has another certificate");
-    (world, Errand { previous, ..Errand::default() })
+    (world, Errand { others, ..Errand::default() })
 }
 
 /// What an upgrade does besides an apply is in the plan.

@@ -3,6 +3,7 @@
 
 mod api;
 mod authorities;
+mod back;
 mod budget;
 mod engine;
 mod errands;
