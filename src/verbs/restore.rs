@@ -8,7 +8,7 @@ use super::survivor;
 use super::world::World;
 use crate::backup::{encryption_keys, knows_authority, sha256_of};
 use crate::cli::{Global, Restore as Args};
-use crate::cluster::{Cluster, Lock, Node};
+use crate::cluster::{Cluster, Component, Lock, Node, etcd_step, kubernetes_step};
 use crate::error::{Failure, Result, exit};
 use crate::exec::{EventKind, Sink};
 use crate::plan::Plan;
@@ -17,6 +17,7 @@ use crate::secrets::Secrets;
 use crate::ssh::Connection;
 use crate::steps::{self, Lane, Mode, Restore, Source};
 use futures::future::try_join_all;
+use semver::Version;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -184,6 +185,7 @@ fn fits(world: &World, opened: &Opened) -> Result<()> {
         return Err(Failure::refused(format!("the backup is of the cluster `{theirs}`, the inventory is of `{}`", world.cluster.name))
             .help("name the right one of them"));
     }
+    may_read(&opened.content.manifest.kubernetes, &opened.content.manifest.etcd, &world.cluster)?;
     // Where one key is taking another's place, a Secret may be encrypted with either.
     let known = ours.encryption_keys();
     if opened.secrets.encryption_keys().iter().any(|(_, key)| !known.iter().any(|(_, ours)| ours == key)) {
@@ -204,6 +206,32 @@ fn fits(world: &World, opened: &Opened) -> Result<()> {
             Lock::path(&world.inventory.path).display()
         ))
     })
+}
+
+/// What an API server and etcd have written, the next minor version of each reads, and no older one.
+fn may_read(kubernetes: &str, etcd: &str, cluster: &Cluster) -> Result<()> {
+    let version = |text: &str| text.trim_start_matches('v').parse::<Version>().ok();
+    let refused = |what: &str, from: &Version, to: &Version, why: String| {
+        Err(Failure::refused(format!("what {what} {from} has written is not for {what} {to}: {why}"))
+            .seen(format!("the backup is of {what} {from}, the inventory asks for {to}"))
+            .help(
+                "restore it with the versions that it was taken with, then upgrade from minor to minor: put them into the inventory; where \
+                 machines run newer ones, homectl backup unpack gives the inventory and the lock that belong to it, for machines that are \
+                 free (homectl reset)",
+            ))
+    };
+    if let Some(from) = version(kubernetes)
+        && let Err((why, _)) = kubernetes_step(&from, &cluster.kubernetes)
+    {
+        return refused("Kubernetes", &from, &cluster.kubernetes, why);
+    }
+    let to = cluster.programs.versions.get(&Component::Etcd).and_then(|v| version(v));
+    if let (Some(from), Some(to)) = (version(etcd), to)
+        && let Err((why, _)) = etcd_step(&from, &to)
+    {
+        return refused("etcd", &from, &to, why);
+    }
+    Ok(())
 }
 
 /// A node's number is its overlay address and its pods' range, which the restored objects say, too.
@@ -287,5 +315,25 @@ mod tests {
         assert!(numbered_alike(&of(&[("attic", 1), ("shed", 4)]), &backup).is_ok(), "nodes come and go");
         let said = numbered_alike(&of(&[("attic", 1), ("barn", 3), ("cellar", 2)]), &backup).unwrap_err().to_string();
         assert!(said.contains("numbers nodes otherwise"), "{said}");
+    }
+
+    #[test]
+    fn what_newer_ones_wrote_or_much_older_ones_is_not_restored() {
+        let mut cluster = crate::scenes::Scene::one().cluster;
+        cluster.kubernetes = Version::new(1, 36, 3);
+        cluster.programs.versions.insert(Component::Etcd, "v3.6.16".into());
+        let said = |kubernetes: &str, etcd: &str| may_read(kubernetes, etcd, &cluster).map_err(|f| (f.exit_code(), f.what().to_owned()));
+        for (kubernetes, etcd) in [("1.36.3", "v3.6.16"), ("1.36.1", "v3.6.8"), ("1.35.4", "v3.5.26")] {
+            assert_eq!(said(kubernetes, etcd), Ok(()), "{kubernetes} {etcd}");
+        }
+        for (kubernetes, etcd, why) in [
+            ("1.37.0", "v3.6.16", "Kubernetes 1.37.0 has written is not for Kubernetes 1.36.3: it would go back"),
+            ("1.34.1", "v3.6.8", "Kubernetes 1.34.1 has written is not for Kubernetes 1.36.3: it would skip 1.35"),
+            ("1.36.3", "v3.7.0", "etcd 3.7.0 has written is not for etcd 3.6.16: it would go back"),
+            ("1.35.4", "v3.5.9", "etcd 3.5.9 has written is not for etcd 3.6.16: members before 3.5.26"),
+        ] {
+            let (code, what) = said(kubernetes, etcd).unwrap_err();
+            assert!(code == 4 && what.contains(why), "{what}");
+        }
     }
 }
