@@ -30,13 +30,15 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     }))
 }
 
-/// sh that sets `all` and `new` to how many Secrets there are, and how many of them the key `name` encrypted; fails where etcd does.
+/// sh that sets `all` and `new` to how many Secrets there are, and how many of them the key `name` encrypted, by one read; fails
+/// where etcd does.
 fn count(ctx: &Ctx, name: &str) -> String {
     format!(
         "count() {{\n{ctl} endpoint health >/dev/null 2>&1 || return 1\n\
-         keys=$({ctl} get --prefix {PREFIX} --keys-only 2>/dev/null) || return 1\n\
-         all=$(printf '%s\\n' \"$keys\" | grep -c '^{PREFIX}') || :\n\
-         new=$({ctl} get --prefix {PREFIX} --print-value-only | LC_ALL=C grep -a -c 'k8s:enc:secretbox:v1:{name}:') || :\n}}\n",
+         seen=$({{ {ctl} get --prefix {PREFIX} 2>/dev/null || echo failed; }} | LC_ALL=C grep -a -o -E '^({PREFIX}|k8s:enc:secretbox:v1:{name}:|failed$)') || :\n\
+         case $seen in *failed*) return 1 ;; esac\n\
+         all=$(printf '%s\\n' \"$seen\" | grep -c '^{PREFIX}') || :\n\
+         new=$(printf '%s\\n' \"$seen\" | grep -c '^k8s') || :\n}}\n",
         ctl = ctl(ctx),
     )
 }
@@ -44,7 +46,7 @@ fn count(ctx: &Ctx, name: &str) -> String {
 fn ok(ctx: &Ctx, name: &str) -> String {
     format!(
         "{}count || {{ echo 'etcd does not answer yet'; exit 75; }}\n\
-         grep -q ' {name}$' /etc/kubernetes/encryption.yaml 2>/dev/null || {{ echo 'the API server does not know the key yet'; exit 75; }}\n\
+         [ \"$(sed -n 's/^.*name: *//p' /etc/kubernetes/encryption.yaml 2>/dev/null | head -n 1)\" = {name} ] || {{ echo 'the API server does not write with the key yet'; exit 75; }}\n\
          [ \"$all\" -le \"$new\" ] || {{ echo \"$((all - new)) of $all Secrets are encrypted with another key\"; exit 1; }}\n\
          echo \"all $all\"\n",
         count(ctx, name)
@@ -89,6 +91,25 @@ mod tests {
         let cut = guard.ok.as_str().replace("/opt/homectl/bin/etcdctl", "etcdctl");
         let cut = format!("etcdctl() {{ case $* in *' get '*) return 1 ;; esac; }}\n{cut}");
         assert_eq!(std::process::Command::new("sh").args(["-c", &cut]).output().unwrap().status.code(), Some(75));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let looked = |keys: &str, said: &str| {
+            std::fs::write(file.path(), keys).unwrap();
+            let ok = guard.ok.as_str().replace("/opt/homectl/bin/etcdctl", "etcdctl");
+            let ok = ok.replace("/etc/kubernetes/encryption.yaml", &file.path().to_string_lossy());
+            let ok = format!("etcdctl() {{ case $* in *' get '*) printf '{said}' ;; esac; }}\n{ok}");
+            let done = std::process::Command::new("sh").args(["-c", &ok]).output().unwrap();
+            (done.status.code(), String::from_utf8(done.stdout).unwrap().trim().to_owned())
+        };
+        let (turned, not_yet) = ("      - name: key2\n      - name: key1\n", "      - name: key1\n      - name: key2\n");
+        let [fresh, old] = ["2", "1"].map(|n| format!("/registry/secrets/a/{n}\\nk8s:enc:secretbox:v1:key{n}:\\000\\n/x\\n"));
+        assert_eq!(looked(turned, &fresh), (Some(0), "all 1".into()));
+        assert_eq!(looked(turned, &format!("{fresh}{old}")), (Some(1), "1 of 2 Secrets are encrypted with another key".into()));
+        assert_eq!(looked(turned, ""), (Some(0), "all 0".into()));
+        assert_eq!(
+            looked(not_yet, ""),
+            (Some(75), "the API server does not write with the key yet".into()),
+            "one may come with the old key"
+        );
         assert!(guard.ok.as_str().contains("k8s:enc:secretbox:v1:key2:") && !guard.run.as_str().contains("bmV3"));
         fixture.secrets.turn_encryption_key(new);
         assert!(super::step(&fixture.ctx("attic")).unwrap().is_none());
