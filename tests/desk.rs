@@ -3,12 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use homectl::artifacts::{sums_url, url};
-use homectl::cluster::{Arch, Component, Lock};
+#[path = "fixture/mirror.rs"]
+mod mirror;
+
+use homectl::cluster::Lock;
 use homectl::inventory;
 use homectl::secrets::{self, Secrets};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -34,20 +35,7 @@ impl Desk {
     /// The mirror has what the inventory asks for.
     fn stock(&self) {
         let read = inventory::read(&self.inventory()).unwrap();
-        let mut lists: BTreeMap<PathBuf, String> = BTreeMap::new();
-        for component in Component::ALL {
-            for arch in Arch::ALL {
-                let version = component.version(&read);
-                let list = sums_url(component, &version, arch);
-                let name = url(component, &version, arch).rsplit('/').next().unwrap().to_owned();
-                let text = lists.entry(self.home.join("mirror").join(list.trim_start_matches("https://"))).or_default();
-                writeln!(text, "{}  {name}", "0".repeat(64)).unwrap();
-            }
-        }
-        for (path, text) in lists {
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
+        mirror::mirror(&self.home.join("mirror"), &read);
     }
 
     /// The version in the inventory as somebody edits it by hand.

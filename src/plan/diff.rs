@@ -6,7 +6,7 @@ use super::{footing, graph, policy};
 use crate::error::Result;
 use crate::steps::{Lane, Mode, Step, StepId};
 use crate::want::{Act, Impact, Run, Seen, Sh, Verdict, Want};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What was seen, one observation a want, by step.
 pub type Observed = BTreeMap<StepId, Vec<Seen>>;
@@ -65,6 +65,24 @@ impl Draft {
     /// Puts all that was added into the order in which versions move.
     pub fn moving(&mut self, rollout: &Rollout) {
         rollout.shape(&mut self.steps);
+    }
+
+    /// Nodes on which the step of this name takes something down that runs.
+    #[must_use]
+    pub fn disturbed(&self, step: &str) -> BTreeSet<String> {
+        let hit = self.steps.iter().filter(|s| s.id.name == step && s.items.iter().any(disturbs));
+        hit.filter_map(|s| if let Lane::Node(node) = &s.id.lane { Some(node.clone()) } else { None }).collect()
+    }
+
+    /// Whether the node's step of this name has something to do.
+    #[must_use]
+    pub fn acts(&self, node: &str, step: &str) -> bool {
+        self.steps.iter().any(|s| s.acts() && s.id == StepId::node(node, step))
+    }
+
+    /// The members of etcd on these nodes come up before anything that runs on another control plane is taken down.
+    pub fn first(&mut self, mended: &BTreeSet<String>) {
+        policy::mended_first(&mut self.steps, mended);
     }
 
     /// A step that stands already, before all others of its lane that are still to be added.

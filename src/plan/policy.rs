@@ -2,9 +2,9 @@
 
 use super::diff::disturbs;
 use super::model::{Item, PlannedStep};
-use crate::steps::StepId;
+use crate::steps::{Lane, StepId};
 use crate::want::Verdict;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Chains the steps of each rolling group that disturb something running. A fresh start disturbs nothing and so
 /// stays parallel: several etcd members must come up together. So does what serves nobody as it is: members whose
@@ -25,11 +25,28 @@ pub(super) fn one_at_a_time(steps: &mut [PlannedStep]) {
     }
 }
 
+/// What brings up the members of etcd on these nodes waits for nobody's turn, and everybody's turn waits for it: with one member that
+/// does not answer, no other may be away.
+pub(super) fn mended_first(steps: &mut [PlannedStep], mended: &BTreeSet<String>) {
+    let is = |id: &StepId| matches!(&id.lane, Lane::Node(node) if mended.contains(node));
+    let first: Vec<StepId> = steps.iter().filter(|s| s.acts() && s.id.name == "etcd" && is(&s.id)).map(|s| s.id.clone()).collect();
+    for step in steps.iter_mut().filter(|s| s.rolling.is_some_and(|group| chain(group) == CONTROL_PLANE)) {
+        if first.contains(&step.id) {
+            step.rolling = None;
+        } else if step.items.iter().any(disturbs) && !is(&step.id) {
+            step.after.extend(first.iter().cloned());
+        }
+    }
+}
+
+/// The group in which a control plane's own services take turns.
+const CONTROL_PLANE: &str = "control plane";
+
 /// An API server lives by the member of etcd beside it: while one of the two is away, nobody else's is touched. Nor is it asked to
 /// end before that member is back: without it, it finds no end by itself, and systemd would start the member only behind that end.
 fn chain(group: &'static str) -> &'static str {
     match group {
-        "etcd" | "apiserver" => "control plane",
+        "etcd" | "apiserver" => CONTROL_PLANE,
         other => other,
     }
 }
@@ -77,6 +94,15 @@ mod tests {
         one_at_a_time(&mut steps);
         let after = |i: usize| steps[i].after.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         assert_eq!([after(0), after(1), after(2), after(3), after(4)], ["", "etcd@a", "apiserver@a", "etcd@b", "apiserver@b"]);
+    }
+
+    #[test]
+    fn who_does_not_answer_comes_up_first() {
+        let mut steps = vec![step("a", restart()), step("b", restart()), step("c", restart())];
+        mended_first(&mut steps, &BTreeSet::from(["c".to_owned()]));
+        one_at_a_time(&mut steps);
+        let after = |i: usize| steps[i].after.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        assert_eq!([after(0), after(1), after(2)], ["etcd@c", "etcd@c etcd@a", ""]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub fn majority(facts: &BTreeMap<String, Facts>) -> Result<()> {
 /// Control planes whose members vote and do not answer.
 #[must_use]
 pub fn sick<'a>(cluster: &'a Cluster, members: &[Member]) -> Vec<&'a Node> {
-    let is_sick = |n: &&Node| member_of(members, n).is_some_and(|m| m.started() && !m.learner && !m.healthy);
+    let is_sick = |n: &&Node| member_of(members, n).is_some_and(|m| !m.learner && !m.healthy);
     cluster.control_planes().filter(is_sick).collect()
 }
 

@@ -3,9 +3,12 @@
 use super::apply::{carry_out, newcomers, offline};
 use super::execute::Consent;
 use super::fleet::{self, Fleet};
+use super::kept::Kept;
 use super::planning;
-use super::world::World;
+use super::quorum;
+use super::world::{World, secrets_beside};
 use crate::cli::{AddNode, Global, NodeRole};
+use crate::cluster::Lock;
 use crate::error::{Failure, Result, exit};
 use crate::inventory::{Edit, NewNode};
 use crate::plan::{self, Plan, PlannedStep};
@@ -17,6 +20,8 @@ use crate::want::{Impact, Verdict};
 pub(super) async fn run(args: &AddNode, global: &Global, out: &Reporter) -> Result<u8> {
     whole_fleet(global, "add-node")?;
     let old = World::open(&args.inventory, global, out).await?;
+    // The keys of the new node are made with its draft.
+    let kept = Kept::of([secrets_beside(&args.inventory), Lock::path(&args.inventory)])?;
     let mut edit = Edit::open(&args.inventory)?;
     let there = old
         .cluster
@@ -35,11 +40,14 @@ pub(super) async fn run(args: &AddNode, global: &Global, out: &Reporter) -> Resu
     let mut fleet = fleet::open(&world, global, out).await?;
     offline(&world, &fleet, global)?;
     founded(&fleet)?;
+    quorum::held(&world.cluster, &fleet).await?;
     bare(&fleet, &args.name)?;
     if there.is_none() {
         settled(&old, &fleet.without(&args.name), &args.name, global, out).await?;
     }
-    arrive(&args.name, format!("{} will become a node.", args.name), (&mut world, &mut fleet), &edit, global, out).await
+    let code = arrive(&args.name, format!("{} will become a node.", args.name), (&mut world, &mut fleet), &edit, global, out).await?;
+    kept.settle();
+    Ok(code)
 }
 
 /// The machine of `name` takes its place, where nothing else is touched by that.

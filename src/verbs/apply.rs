@@ -43,15 +43,27 @@ pub(super) struct Done {
 pub(super) async fn converge(inventory: &Path, file: Option<&PlanFile>, global: &Global, pace: Pace, out: &Reporter) -> Result<u8> {
     let mut world = World::open(inventory, global, out).await?;
     world.pace = pace;
-    let done = within(&mut world, file, global, out).await?;
+    onward(&mut world, file, &|_| Ok(()), global, out).await
+}
+
+/// The same for a world that may be a draft: `agreed` keeps it, once the operator has said yes.
+pub(super) async fn onward(world: &mut World, file: Option<&PlanFile>, agreed: Agreed<'_>, global: &Global, out: &Reporter) -> Result<u8> {
+    let done = once(world, file, agreed, global, out).await?;
     if done.code == exit::FAILED && world.lock.previous.is_some() {
-        put_back(inventory, &done.failed, &done.ran, global, out).await;
+        put_back(&world.inventory.path, &done.failed, &done.ran, global, out).await;
     }
     Ok(done.code)
 }
 
-/// The same for a world that is open.
+/// The same for a world that is open; nobody is put back.
 pub(super) async fn within(world: &mut World, file: Option<&PlanFile>, global: &Global, out: &Reporter) -> Result<Done> {
+    once(world, file, &|_| Ok(()), global, out).await
+}
+
+/// What is done when the operator has said yes, before anything else is.
+type Agreed<'a> = &'a dyn Fn(&World) -> Result<()>;
+
+async fn once(world: &mut World, file: Option<&PlanFile>, agreed: Agreed<'_>, global: &Global, out: &Reporter) -> Result<Done> {
     if let Some(file) = file {
         file.same_inputs(&world.inventory)?;
     }
@@ -64,7 +76,7 @@ pub(super) async fn within(world: &mut World, file: Option<&PlanFile>, global: &
         file.same_plan(&plan)?;
     }
     let consent = Consent { question: "These changes will be made.".into(), word: "yes".into(), to_this_only: file.is_some() };
-    carry_out(world, &mut fleet, plan, &consent, &|_| Ok(()), global, out).await
+    carry_out(world, &mut fleet, plan, &consent, agreed, global, out).await
 }
 
 /// Shows a plan, asks, runs it, records what was founded. `agreed` is done in between, when the operator has said yes.
@@ -73,7 +85,7 @@ pub(super) async fn carry_out(
     fleet: &mut Fleet,
     plan: Plan,
     consent: &Consent,
-    agreed: &dyn Fn(&World) -> Result<()>,
+    agreed: Agreed<'_>,
     global: &Global,
     out: &Reporter,
 ) -> Result<Done> {
@@ -138,7 +150,14 @@ pub(super) fn offline(world: &World, fleet: &Fleet, global: &Global) -> Result<(
             .seen(format!("--limit leaves out {}", other.name))
             .help("leave --limit out of the first apply, or name all control planes"));
     }
-    if !global.allow_offline {
+    let is_off = |n: &Node| fleet.offline.iter().find(|(name, _)| *name == n.name);
+    // Who answers and has no data is no member of what was founded: it is about to become one.
+    let counts = |n: &&Node| !founded || fleet.facts.get(&n.name).is_none_or(|f| f.etcd_data);
+    let planes: Vec<&Node> = world.cluster.control_planes().filter(counts).collect();
+    let missing: Vec<&(String, String)> = planes.iter().filter_map(|n| is_off(n)).collect();
+    let needed = if founded { planes.len() / 2 + 1 } else { planes.len() };
+    let lost = !missing.is_empty() && planes.len() - missing.len() < needed;
+    if !(global.allow_offline || lost && fleet.is_founded()) {
         let failures = fleet.offline.iter().map(|(node, seen)| {
             Failure::failed("the machine does not answer; nothing was changed anywhere")
                 .on(node)
@@ -147,17 +166,15 @@ pub(super) fn offline(world: &World, fleet: &Fleet, global: &Global) -> Result<(
         });
         return Failure::together(failures.collect());
     }
-    let planes = world.cluster.control_planes().count();
-    let missing: Vec<&str> =
-        world.cluster.control_planes().filter(|n| fleet.offline.iter().any(|(name, _)| *name == n.name)).map(|n| n.name.as_str()).collect();
-    let majority = planes / 2 + 1;
-    if missing.is_empty() || (founded && planes - missing.len() >= majority) {
+    if !lost {
         return Ok(());
     }
     let why = if founded { "etcd would have no majority" } else { "a control plane begins with all its members" };
-    Err(Failure::refused(format!("{} of {planes} control planes do not answer: {why}", missing.len()))
-        .seen(format!("off: {}; needed: {}", missing.join(", "), if founded { majority } else { planes }))
-        .help(if founded { steps::RUNBOOK } else { "switch them on, then run apply again" }))
+    let off: Vec<&str> = missing.iter().map(|(name, _)| name.as_str()).collect();
+    let refused = Failure::refused(format!("{} of {} control planes do not answer: {why}", missing.len(), planes.len()))
+        .seen(format!("off: {}; needed: {needed}", off.join(", ")));
+    let refused = missing.iter().fold(refused, |refused, (name, seen)| refused.seen(format!("{name}: {seen}")));
+    Err(refused.help(if founded { steps::RUNBOOK } else { "switch them on, then run apply again" }))
 }
 
 /// The etcd cluster ID that the control planes recorded, into the lock and the secrets.

@@ -21,6 +21,7 @@ mod plan_file;
 mod planning;
 mod preflight;
 mod put_back;
+mod quorum;
 mod recover;
 mod remove_node;
 mod render;

@@ -126,7 +126,7 @@ pub(super) fn facts(ground: &Ground) -> Result<BTreeMap<String, Facts>> {
 }
 
 /// The member that etcd is to forget, and the node whose own member is asked to. Refused where the rest would have no majority.
-pub(super) fn dismissed<'a>(ground: &Ground<'a>) -> Result<Option<(&'a Node, &'a Member)>> {
+fn dismissed<'a>(ground: &Ground<'a>) -> Result<Option<(&'a Node, &'a Member)>> {
     let Some(moving) = ground.moving else { return Ok(None) };
     steps::majority(ground.facts)?;
     let answered = steps::answered(ground.facts).and_then(Result::ok);
@@ -158,6 +158,10 @@ pub(super) fn on_machines(ground: &Ground, goes: Vec<Step>, all: &mut Vec<Step>)
         notes.extend(members.map(|m| steps::without(m, member)).transpose()?);
         let mut dismissal = steps::dismissal(by, member);
         dismissal.after.push(moving.drain());
+        // A member that restarts is one more that is away: those that are dead are out of the count by then.
+        for step in all.iter_mut().filter(|s| s.rolling == Some("etcd")) {
+            step.after.push(dismissal.id.clone());
+        }
         // First on its machine: what follows there waits for nothing else of it.
         all.insert(0, dismissal);
     }

@@ -5,7 +5,7 @@ use super::ground::{Ground, is_free};
 use super::moving::InApi;
 use super::plan_file::PlanFile;
 use super::world::World;
-use super::{assumed, look, moving, preflight, rollout, sealed, tap};
+use super::{assumed, look, moving, preflight, quorum, rollout, sealed, tap};
 use crate::addons::{self, Survey};
 use crate::cli::{Annotations, Global, Plan as Args};
 use crate::cluster::{Node, Release};
@@ -104,7 +104,10 @@ pub(super) async fn make(world: &World, fleet: &Fleet, mode: Mode, global: &Glob
         }
     }
     warnings.append(&mut leaves.notes);
-    let draft = Ground::draft(steps, api_steps, leaves, observed);
+    let mut draft = Ground::draft(steps, api_steps, leaves, observed);
+    if mode == Mode::Present {
+        draft.first(&quorum::guard(&ground, fleet, &rollout, &draft).await?);
+    }
     warnings.extend(rollout.warnings());
     finish(draft, &rollout, world, fleet, mode, warnings)
 }

@@ -5,6 +5,7 @@ use super::apply::{carry_out, offline};
 use super::execute::Consent;
 use super::fleet::{self, Fleet};
 use super::planning;
+use super::quorum;
 use super::world::World;
 use crate::cli::{Global, RemoveNode};
 use crate::error::{Failure, Result, exit};
@@ -22,6 +23,7 @@ pub(super) async fn run(args: &RemoveNode, global: &Global, out: &Reporter) -> R
     let mut fleet = fleet::open(&world, global, out).await?;
     its_machine(&world, &fleet, &args.name)?;
     offline(&world, &fleet, global)?;
+    quorum::held(&world.cluster, &fleet).await?;
     let plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
     let question =
         if args.dead { "leaves the cluster; its machine is not asked" } else { "leaves the cluster; what homectl put on it goes" };

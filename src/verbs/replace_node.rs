@@ -4,6 +4,7 @@ use super::add_node::{arrive, settled, whole_fleet};
 use super::apply::offline;
 use super::fleet::{self, Fleet};
 use super::moving::Moving;
+use super::quorum;
 use super::world::World;
 use crate::cli::{Global, ReplaceNode};
 use crate::error::{Failure, Result};
@@ -36,6 +37,7 @@ pub(super) async fn run(args: &ReplaceNode, global: &Global, out: &Reporter) -> 
         edit.set_host_key(&args.name, key);
     }
     offline(&world, &fleet, global)?;
+    quorum::held(&world.cluster, &fleet).await?;
     empty(&world, &fleet, &args.name, control_plane)?;
     // One that was cut off is gone on with.
     if fleet.facts.get(&args.name).is_some_and(|f| f.cluster.is_none()) {

@@ -3,7 +3,7 @@
 use super::apply;
 use super::kept::Kept;
 use super::rollout::Pace;
-use super::world;
+use super::world::{self, World};
 use crate::cli::{Global, Upgrade};
 use crate::cluster::Lock;
 use crate::error::{Failure, Result, exit};
@@ -26,11 +26,14 @@ pub(super) async fn run(args: &Upgrade, global: &Global, out: &Reporter) -> Resu
         // Refused before anything is written, or asked of anybody.
         lock.depart(&wanted)?;
     }
-    if edit.save()? {
+    let mut world = World::draft(&edit, global, out).await?;
+    world.pace = Pace { at_once: usize::from(args.max_unavailable), ..Pace::default() };
+    let keep = |world: &World| {
+        world.keep(&edit, out)?;
         out.talk(&format!("{}: kubernetes = \"{}\" (it was {}).", path.display(), args.to, before.kubernetes));
-    }
-    let pace = Pace { at_once: usize::from(args.max_unavailable), ..Pace::default() };
-    let code = Box::pin(apply::converge(path, None, global, pace, out)).await?;
+        Ok(())
+    };
+    let code = Box::pin(apply::onward(&mut world, None, &keep, global, out)).await?;
     kept.settle();
     Ok(code)
 }

@@ -10,6 +10,8 @@ mod house;
 mod laws;
 #[path = "../fixture/lock.rs"]
 mod lock;
+#[path = "../fixture/mirror.rs"]
+mod mirror;
 mod needles;
 #[path = "../fixture/ports.rs"]
 mod ports;

@@ -43,6 +43,7 @@ fn tell(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
         let ran = homectl.run("restore", &["--yes", "--from-node", "cellar"])?;
         ensure(ran.code == Some(1) && ran.err.contains("does not answer"), || ran.seen())
     });
+    scene.check("lost: every verb about a node and about versions refuses with the runbook, and has written nothing", || refused(homectl));
     scene.step("one: the survivor goes on alone, and nothing that was written is missing", || {
         let ran = homectl.run("restore", &["--yes", "--from-node", SURVIVOR])?.with(0)?;
         scene.figure("a survivor made a cluster of one member, seconds", ran.took);
@@ -59,6 +60,31 @@ fn tell(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
         let ran = homectl.run("plan", &["--exit-code"])?.with(0)?;
         ensure(ran.out.contains("No changes."), || ran.seen())
     });
+    Ok(())
+}
+
+/// Nobody comes or goes, and no version moves: with and without those that are off, exit 4, the way out, and the files as they were.
+fn refused(homectl: &Homectl) -> Result {
+    let files = ["inventory.toml", "inventory.lock", "inventory.secrets.age"].map(|name| homectl.dir.join(name));
+    let read = || -> Result<Vec<Vec<u8>>> {
+        files.iter().map(|path| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))).collect()
+    };
+    let text = std::fs::read_to_string(homectl.inventory()).map_err(|error| error.to_string())?;
+    let version = text.lines().find_map(|l| l.strip_prefix("kubernetes = \"")?.split('"').next()).ok_or("no version")?;
+    let before = read()?;
+    for verb in [
+        &["upgrade", "--to", version][..],
+        &["add-node", "tower", "198.18.255.250"],
+        &["remove-node", "shed"],
+        &["remove-node", "garage", "--dead"],
+        &["replace-node", "cellar"],
+    ] {
+        for flags in [&["--yes"][..], &["--yes", "--allow-offline"]] {
+            let ran = homectl.run(verb[0], &[&verb[1..], flags].concat())?.with(4)?;
+            ensure(ran.err.contains("homectl restore --from-node NODE"), || ran.seen())?;
+            ensure(read()? == before, || format!("{verb:?} has written something: {}", ran.seen()))?;
+        }
+    }
     Ok(())
 }
 
