@@ -160,13 +160,16 @@ impl World {
 
     /// Forgets a node that has left: its number and its keys.
     pub(super) fn forget(&mut self, node: &str) -> Result<()> {
+        // The number is last: as long as the lock has it, the same command finds the node and goes on.
+        if let Keys::Open(prepared) = &mut self.keys {
+            prepared.secrets.wireguard.remove(node);
+            prepared.secrets.leaves.retain(|(owner, _), _| owner != node);
+            secrets::save(&secrets_path(&self.inventory), &prepared.secrets, &prepared.identity.identity, &[])?;
+        }
         if self.lock.numbers.remove(node).is_some() {
             self.lock.save(&Lock::path(&self.inventory.path))?;
         }
-        let Keys::Open(prepared) = &mut self.keys else { return Ok(()) };
-        prepared.secrets.wireguard.remove(node);
-        prepared.secrets.leaves.retain(|(owner, _), _| owner != node);
-        secrets::save(&secrets_path(&self.inventory), &prepared.secrets, &prepared.identity.identity, &[]).map(drop)
+        Ok(())
     }
 
     /// Who opens the secrets, where somebody here does.
@@ -283,4 +286,37 @@ fn secrets_path(inventory: &Inventory) -> PathBuf {
 /// Where the secrets of the inventory at `path` lie.
 pub(super) fn secrets_beside(path: &Path) -> PathBuf {
     path.with_extension("secrets.age")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Component;
+
+    #[test]
+    fn who_is_forgotten_has_no_key_left_before_the_number_goes() {
+        let home = tempfile::TempDir::new().unwrap();
+        let (path, identity) = (home.path().join("inventory.toml"), home.path().join("identity"));
+        let node = |name: &str, last: u8, more: &str| {
+            format!("\n[[node]]\nname = \"{name}\"\naddress = \"192.168.1.{last}\"\nendpoint = \"192.168.1.{last}:51820\"\n{more}")
+        };
+        let head = "[cluster]\nname = \"home\"\nkubernetes = \"1.36.3\"\n[ssh]\nuser = \"pi\"\n";
+        std::fs::write(&path, format!("{head}{}{}", node("attic", 2, "role = \"control-plane\"\n"), node("shed", 3, ""))).unwrap();
+        let inventory = inventory::read(&path).unwrap();
+        let mut lock = Lock { programs: crate::scenes::programs(), ..Lock::empty(&inventory) };
+        lock.programs.versions = Component::ALL.into_iter().map(|c| (c, c.version(&inventory))).collect();
+        lock.assign(&inventory).unwrap();
+        secrets::create_identity(&identity).unwrap();
+        let cluster = inventory.resolve(&lock).unwrap();
+        let now = jiff::Timestamp::now().as_second();
+        let prepare = || secrets::prepare(&secrets_beside(&path), &cluster, Some(&identity), now).unwrap();
+        // The lock cannot be written: as if the run were cut there.
+        std::fs::create_dir(Lock::path(&path)).unwrap();
+        let mut world = World::with(inventory, lock, cluster.clone(), prepare(), now);
+        assert!(world.opened().unwrap().wireguard.contains_key("shed"));
+        assert!(world.forget("shed").is_err());
+        let identity = secrets::find_identity(Some(&identity)).unwrap().unwrap().identity;
+        let kept = secrets::open(&secrets_beside(&path), "home", &identity).unwrap();
+        assert!(kept.wireguard.contains_key("attic") && !kept.wireguard.contains_key("shed"), "its key is still there");
+    }
 }
