@@ -115,7 +115,15 @@ fn one_cluster(known: Option<&str>, recorded: &BTreeMap<&str, &str>) -> Result<(
     let Some(expected) = known.or_else(|| recorded.values().next().copied()) else { return Ok(()) };
     let Some((node, other)) = recorded.iter().find(|(_, id)| **id != expected) else { return Ok(()) };
     let whose = if known.is_some() { "the inventory's lock says" } else { "another control plane says" };
-    Err(Failure::refused(format!("it belongs to etcd cluster {other}, {whose} {expected}")).on(*node).help(
+    let refused = Failure::refused(format!("it belongs to etcd cluster {other}, {whose} {expected}")).on(*node);
+    // All that answer are of one cluster, and it is the lock that is alone.
+    if recorded.values().all(|id| id == other) {
+        return Err(refused.help(
+            "every control plane that answers says so: the lock is older than a restore. Pull it from where it was committed; where nobody \
+             has it, run the same `homectl restore` again: it is known to be done, and is recorded",
+        ));
+    }
+    Err(refused.help(
         "this machine was part of another cluster: free it with that cluster's inventory (homectl reset), or take it out of this one",
     ))
 }
@@ -325,6 +333,17 @@ mod tests {
         attic.members = Some(Err("context deadline exceeded".into()));
         let e = check(&fixture.cluster, &fixture.facts, Some("ca")).unwrap_err();
         assert!(e.what().contains("etcd cannot be asked") && e.evidence()[0].contains("deadline"), "{e}");
+    }
+
+    #[test]
+    fn a_lock_from_before_a_restore_is_no_reason_to_free_a_machine() {
+        let remedy = |ids: [&str; 2]| {
+            let recorded = BTreeMap::from([("attic", ids[0]), ("cellar", ids[1])]);
+            one_cluster(Some("old"), &recorded).unwrap_err().remedy().unwrap().to_owned()
+        };
+        let behind = remedy(["new", "new"]);
+        assert!(behind.contains("the lock is older than a restore") && !behind.contains("homectl reset"), "{behind}");
+        assert!(remedy(["old", "new"]).contains("homectl reset"));
     }
 
     #[test]

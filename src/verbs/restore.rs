@@ -117,9 +117,11 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<
     let consent = Consent { question, word: world.cluster.name.clone(), to_this_only: false };
     consent.ask(out).await?;
     let report = execute(&world, &mut fleet, plan, &consent, global, out).await?;
-    record(&mut world, &mut fleet, &id).await?;
+    record(&mut world, &mut fleet, &id, out).await?;
     if report.failed.is_empty() && !report.interrupted {
         out.talk(&farewell(&world, args));
+        let strangers = origin.backup.as_ref().and_then(|o| strangers(&world.cluster, &o.lock.numbers));
+        strangers.iter().for_each(|line| out.talk(line));
     }
     Ok(code(&report))
 }
@@ -295,18 +297,42 @@ fn members<'a>(cluster: &'a Cluster, fleet: &Fleet, survivor: Option<&str>) -> R
 }
 
 /// Records the new etcd cluster once every member says that it is one: also after a run that failed later on.
-async fn record(world: &mut World, fleet: &mut Fleet, id: &str) -> Result<()> {
-    let Some(restoring) = &world.restoring else { return Ok(()) };
-    if fleet.ask_again(world).await.is_err() {
-        return Ok(());
-    }
+async fn record(world: &mut World, fleet: &mut Fleet, id: &str, out: &Reporter) -> Result<()> {
+    let asked = fleet.ask_again(world).await;
     let is = |name: &String| fleet.facts.get(name).and_then(|f| f.etcd_cluster_id.as_deref()) == Some(id);
-    if restoring.restore.members.iter().all(is) { world.record_etcd(Some(id)) } else { Ok(()) }
+    if asked.is_ok() && world.restoring.as_ref().is_some_and(|r| r.restore.members.iter().all(is)) {
+        return world.record_etcd(Some(id));
+    }
+    out.talk(&format!(
+        "That etcd is cluster {id} now is not recorded in the lock: not every control plane said so. Run the same restore again: what is done is not done twice."
+    ));
+    Ok(())
+}
+
+/// Nodes of the backup's cluster that the inventory does not have, in words: their objects are back with it.
+fn strangers(cluster: &Cluster, then: &BTreeMap<String, u16>) -> Option<String> {
+    let names: Vec<&str> = then.keys().map(String::as_str).filter(|name| cluster.node(name).is_none()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "The backup knows nodes that are none any more: {}. Once the API answers: kubectl delete node --ignore-not-found {}",
+            names.join(", "),
+            names.join(" ")
+        )
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nodes_that_have_left_come_back_with_a_backup() {
+        let cluster = crate::scenes::Scene::one().cluster;
+        let then = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), 1)).collect::<BTreeMap<_, _>>();
+        assert_eq!(strangers(&cluster, &then(&["attic"])), None);
+        let told = strangers(&cluster, &then(&["attic", "barn", "loft"])).unwrap();
+        assert!(told.contains("barn, loft") && told.ends_with("kubectl delete node --ignore-not-found barn loft"), "{told}");
+    }
 
     #[test]
     fn nodes_keep_their_numbers() {
