@@ -69,8 +69,14 @@ fn empty(world: &World, fleet: &Fleet, name: &str, control_plane: bool) -> Resul
     if ours && node == name && unfinished {
         return Ok(());
     }
-    let help = if ours && node == name {
-        "it is still that node and has its data: `homectl apply` mends it, also after a change of its address"
+    let damaged = "it is still that node and has its data: `homectl apply` mends it, also after a change of its address. If its etcd does not \
+         start any more because that data is damaged, and the others have the majority, on it: systemctl disable --now etcd kube-apiserver && \
+         mv /var/lib/etcd/member /var/lib/etcd/damaged && rm -f /var/lib/homectl/etcd-cluster-id; then this again: it joins anew, from what \
+         the others have";
+    let help = if ours && node == name && control_plane {
+        damaged
+    } else if ours && node == name {
+        "it is still that node: `homectl apply` mends it, also after a change of its address"
     } else {
         "check the address; what an older life left there goes with `homectl reset` of that inventory, or by installing it anew"
     };

@@ -150,6 +150,7 @@ async fn while_a_member_does_not_answer_no_other_restarts() {
     let house = House::new().await;
     // Its unit is as it should be, so nothing in a plan mends it: its data is gone bad.
     fs::remove_file(house.fleet.machine("n3").root().join("var/lib/etcd/member/members")).unwrap();
+    house.refuses(&["replace-node", "n3"], &["n3: the machine is not empty", "mv /var/lib/etcd/member /var/lib/etcd/damaged"]);
     house.refuses(VERBS[0], &["n3: versions begin to move only while every member of etcd answers", "2 answer, 2 needed"]);
     // What etcd reads is different on the others, then on all three.
     let by_hand = |name: &str| {
