@@ -139,9 +139,12 @@ impl Ground<'_> {
         draft
     }
 
-    /// The nodes that homectl keeps pods away from, by what was seen of objects.
-    pub fn cordoned<'s>(seen: impl Iterator<Item = (&'s String, &'s Seen)>) -> BTreeSet<String> {
-        seen.filter_map(|(addr, seen)| Some((addr.strip_prefix("object:v1:Node:")?, seen))).filter_map(rollout::cordoned).collect()
+    /// The nodes that homectl keeps pods away from, by what was seen of objects: those whose machines answered, which can be given
+    /// back, and the others.
+    #[must_use]
+    pub fn cordoned<'s>(&self, seen: impl Iterator<Item = (&'s String, &'s Seen)>) -> (BTreeSet<String>, BTreeSet<String>) {
+        let nodes = seen.filter_map(|(addr, seen)| Some((addr.strip_prefix("object:v1:Node:")?, seen)));
+        nodes.filter_map(rollout::cordoned).partition(|name| self.facts.contains_key(name))
     }
 }
 

@@ -47,6 +47,18 @@ impl Moving {
         Self::Leaves(Box::new(Leaving { name: node.name.clone(), overlay: node.overlay, before: Some(before), cut: false }))
     }
 
+    /// `node` leaves, and its machine is gone already.
+    #[must_use]
+    pub fn gone(node: &Node) -> Self {
+        Self::Leaves(Box::new(Leaving { name: node.name.clone(), overlay: node.overlay, before: None, cut: false }))
+    }
+
+    /// The node that leaves.
+    #[must_use]
+    pub fn leaves_whom(&self) -> Option<&str> {
+        if let Self::Leaves(leaving) = self { Some(&leaving.name) } else { None }
+    }
+
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Leaves(leaving) => &leaving.name,

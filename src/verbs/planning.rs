@@ -93,7 +93,7 @@ pub(super) async fn make(world: &World, fleet: &Fleet, mode: Mode, global: &Glob
         observe(&api_steps, &survey, &mut observed);
         leaves = moving::in_api(world, fleet, &steps, out).await?;
         if let Some(api) = fleet.api.get().filter(|_| !survey.seen.is_empty()) {
-            rollout::ask(&mut rollout, &survey, api).await?;
+            warnings.extend(rollout::ask(&mut rollout, &ground, &survey, api).await?);
         }
     } else if mode == Mode::Present && fleet.is_founded() && !rollout.emptied().is_empty() {
         // What would be lost is to be known for a part of the cluster, too; each drain asks for itself once more.

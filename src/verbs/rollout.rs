@@ -104,9 +104,16 @@ fn as_wanted(node: &Node) -> Place {
 ///
 /// # Errors
 /// The API does not answer.
-pub(super) async fn ask(rollout: &mut Rollout, survey: &Survey, api: &Api) -> Result<()> {
-    rollout.cordoned = Ground::cordoned(survey.seen.iter());
-    foresee(rollout, api).await
+pub(super) async fn ask(rollout: &mut Rollout, ground: &Ground<'_>, survey: &Survey, api: &Api) -> Result<Vec<String>> {
+    let (cordoned, away) = ground.cordoned(survey.seen.iter());
+    rollout.cordoned = cordoned;
+    foresee(rollout, api).await?;
+    let told = |node: &String| {
+        format!(
+            "{node} does not answer, and homectl keeps pods away from it since a run was cut: it takes them again once an apply finds it"
+        )
+    };
+    Ok(away.iter().map(told).collect())
 }
 
 /// What each drain would lose, and where pods could go.
@@ -183,7 +190,15 @@ fn all_planes(ground: &Ground, global: &Global) -> Result<()> {
     let why = if global.limit.is_empty() { "do not answer" } else { "are left out by --limit" };
     Err(Failure::refused("versions move only while every control plane takes part: no kubelet may be newer than an API server")
         .seen(format!("{} {why}", missing.join(", ")))
-        .help("switch them on and leave --limit out, or put the version back into the inventory"))
+        .help(if global.limit.is_empty() {
+            format!(
+                "switch them on; one that will not come back is taken out, which goes on with all the rest: homectl remove-node INVENTORY {} \
+                 --dead. Then homectl add-node brings another in its place",
+                missing[0]
+            )
+        } else {
+            "leave --limit out".to_owned()
+        }))
 }
 
 #[cfg(test)]
@@ -227,6 +242,22 @@ mod tests {
         pace: &'a Pace,
     ) -> Ground<'a> {
         Ground { cluster, secrets, etcd_ca: None, facts, releases, pace, moving: None, restoring: None, now: 0 }
+    }
+
+    #[test]
+    fn who_died_while_pods_were_kept_away_is_not_waited_for() {
+        let Scene { cluster, mut facts } = Scene::four();
+        facts.remove("shed");
+        let (secrets, pace) = (Secrets::make(&cluster, jiff::Timestamp::now().as_second()).unwrap(), Pace::default());
+        let ground = ground(&cluster, &secrets, &facts, &[], &pace);
+        let node = |name: &str| {
+            let annotations = serde_json::json!({crate::kube::CORDONED: "homectl"});
+            let live = serde_json::json!({"metadata": {"name": name, "annotations": annotations}, "spec": {"unschedulable": true}});
+            (format!("object:v1:Node:{name}"), Seen::Object(Some(live)))
+        };
+        let seen = BTreeMap::from([node("attic"), node("shed")]);
+        let (here, away) = ground.cordoned(seen.iter());
+        assert_eq!((here, away), (BTreeSet::from(["attic".into()]), BTreeSet::from(["shed".into()])));
     }
 
     #[test]

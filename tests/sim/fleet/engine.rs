@@ -328,8 +328,8 @@ impl Fleet {
             let Survey { steps, seen, cordoned } = survey(&ground, &self.api, &nodes, &observed);
             rollout.cordoned = cordoned;
             rollout.leaving = rollout.emptied().into_iter().map(|node| (node.to_owned(), homectl::kube::Leaving::default())).collect();
-            if let Some((moving, (_, node))) = self.errand.moving.as_ref().and_then(|m| Some((m, m.leaver()?))) {
-                let seen = vec![self.api.live(&addons::farewell(&node.name))];
+            if let Some((moving, name)) = self.errand.moving.as_ref().and_then(|m| Some((m, m.leaves_whom()?))) {
+                let seen = vec![self.api.live(&addons::farewell(name))];
                 leaves = moving.in_api(seen, &homectl::kube::Leaving::default(), &nodes);
             }
             in_api = steps;

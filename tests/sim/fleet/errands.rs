@@ -1,7 +1,7 @@
 //! What is done to a cluster that lives, and cut inside every item of its plan: a control plane leaves, etcd's data is restored.
 
 use super::engine::{Errand, Fleet, Trouble, told};
-use super::kill::{How, converge, every, left, made, now, same, spoil};
+use super::kill::{How, changed, converge, every, left, made, now, same, spoil};
 use super::machine::Picture;
 use crate::scenes::Scene;
 use crate::world::World;
@@ -49,6 +49,31 @@ async fn a_control_plane_leaves_whatever_is_cut() {
         spoil(&mut cut, Mode::Present, how, &["attic", "garage", "shed", "cellar"], every(9)).await;
         same("left with cuts", &expected, &cut);
     }
+}
+
+/// One of three control planes dies while versions move: it is taken out, and the same run brings the others to the new version.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_control_plane_that_died_in_an_upgrade_is_taken_out() {
+    let mut fleet = made(&World::of("four", Scene::four(), now())).await;
+    fleet.machine("cellar").off();
+    let cellar = fleet.world.cluster.node("cellar").unwrap().clone();
+    let (mut after, errand) = changed(&fleet.world);
+    after.cluster.nodes.retain(|n| n.name != "cellar");
+    let version = after.cluster.kubernetes.to_string();
+    fleet.errand = Errand { moving: Some(Moving::gone(&cellar)), ..errand };
+    fleet.becomes(after);
+    let steps = planned(&fleet).await;
+    for name in ["etcd-dismissal@attic", "gone-cellar@cluster", "apiserver@garage", "kubelet@shed"] {
+        assert!(steps.iter().any(|s| s == name), "{name} is not in {steps:?}");
+    }
+    converge(&mut fleet, Mode::Present, "taken out").await;
+    for name in ["attic", "garage"] {
+        let root = fleet.machine(name).root();
+        let members = fs::read_to_string(root.join("var/lib/etcd/member/members")).unwrap();
+        assert!(members.lines().count() == 2 && !members.contains("cellar"), "{name}: {members}");
+    }
+    assert_eq!(fleet.world.facts["shed"].cluster_kubernetes.as_deref(), Some(version.as_str()));
+    assert!(!fleet.picture().contains_key("object:v1:Node:cellar"));
 }
 
 /// A cluster of which a snapshot was taken, and more happened since.

@@ -33,7 +33,7 @@ pub(crate) fn survey(ground: &Ground, api: &Api, nodes: &[Step], observed: &Obse
         _ => otherwise.clone(),
     };
     let objects: BTreeMap<String, Seen> = steps.iter().flat_map(|s| &s.wants).map(|want| (want.addr(), seen(want))).collect();
-    let cordoned = Ground::cordoned(objects.iter());
+    let (cordoned, _) = ground.cordoned(objects.iter());
     let seen = steps.iter().map(|s| (s.id.clone(), s.wants.iter().map(|w| objects[&w.addr()].clone()).collect())).collect();
     Survey { steps, seen, cordoned }
 }
