@@ -120,8 +120,9 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<
     record(&mut world, &mut fleet, &id, out).await?;
     if report.failed.is_empty() && !report.interrupted {
         out.talk(&farewell(&world, args));
-        let strangers = origin.backup.as_ref().and_then(|o| strangers(&world.cluster, &o.lock.numbers));
-        strangers.iter().for_each(|line| out.talk(line));
+        if let Some(strangers) = origin.backup.as_ref().and_then(|o| strangers(&world.cluster, &o.lock.numbers)) {
+            out.talk(&strangers);
+        }
     }
     Ok(code(&report))
 }
