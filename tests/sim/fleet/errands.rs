@@ -76,6 +76,34 @@ async fn a_control_plane_that_died_in_an_upgrade_is_taken_out() {
     assert!(!fleet.picture().contains_key("object:v1:Node:cellar"));
 }
 
+/// Another machine at another address, in the place of a control plane that burnt: under its name and its overlay address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_control_plane_is_replaced_by_a_machine_elsewhere() {
+    let mut fleet = made(&World::of("four", Scene::four(), now())).await;
+    let burnt = fleet.machine("cellar");
+    burnt.kill();
+    fs::remove_dir_all(burnt.root()).unwrap();
+    burnt.install();
+    let mut after = fleet.world.clone();
+    let cellar = after.cluster.nodes.iter_mut().find(|n| n.name == "cellar").unwrap();
+    (cellar.machine.ssh.address, cellar.machine.endpoint) = ("192.168.1.77".into(), Some("192.168.1.77:51820".into()));
+    let overlay = cellar.overlay;
+    fleet.errand = Errand { moving: Some(Moving::Replaced("cellar".into())), ..Errand::default() };
+    fleet.becomes(after);
+    let steps = planned(&fleet).await;
+    for name in ["etcd@cellar", "kubelet@cellar", "overlay@shed"] {
+        assert!(steps.iter().any(|s| s == name), "{name} is not in {steps:?}");
+    }
+    assert!(!steps.iter().any(|s| ["etcd@attic", "apiserver@garage", "kubelet@shed"].contains(&s.as_str())), "{steps:?}");
+    converge(&mut fleet, Mode::Present, "replaced").await;
+    let members = fs::read_to_string(fleet.machine("attic").root().join("var/lib/etcd/member/members")).unwrap();
+    assert!(
+        members.lines().filter(|l| l.ends_with(" voter")).count() == 3 && members.contains(&format!("cellar {overlay} voter")),
+        "{members}"
+    );
+    assert!(fleet.machine("cellar").picture().contains_key("var/lib/homectl/etcd-cluster-id"));
+}
+
 /// A cluster of which a snapshot was taken, and more happened since.
 async fn lived() -> Fleet {
     let mut fleet = made(&World::of("four", Scene::four(), now())).await;
