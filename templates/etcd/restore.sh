@@ -1,7 +1,18 @@
 data=/var/lib/etcd
 umask 077
 ! systemctl is-active --quiet etcd.service || { echo 'etcd still runs'; exit 1; }
-rm -rf "$data/restoring"
+finish() { # What is in the place of etcd's data is whole from the first moment on, and nothing else lies about then.
+    rm -rf "$data/restoring" "$data/salvage" "$data/aside"
+    [ -z "$sha256" ] || rm -f "$snapshot"
+    sync -f "$data"
+    mv -T "$data/restored" "$data/member"
+    sync -f "$data"
+    echo "restored: etcd cluster $id"
+    exit 0
+}
+# A run that was cut behind the record below.
+[ -e "$data/member" ] || [ ! -d "$data/restored" ] || [ "$(cat "$recorded" 2>/dev/null)" != "$id" ] || finish
+rm -rf "$data/restoring" "$data/restored"
 # A run that was cut between the two renames below has left this, and nothing in the place: what was there goes back to it.
 if [ ! -e "$data/member" ] && aside=$(cat "$data/aside" 2>/dev/null) && [ -n "$aside" ] && [ -d "$aside" ]; then
     mv -T "$aside" "$data/member"
@@ -57,7 +68,9 @@ if [ -e "$data/member" ]; then
     mv -T "$data/member" "$aside"
     echo "what was there is in $aside"
 fi
-# The record comes before the data: with it alone nothing starts, and the next run does all of this again. Data without its record
+mv -T "$data/restoring/data/member" "$data/restored"
+sync -f "$data"
+# The record comes before the data: with it alone nothing starts, and the next run goes on. Data without its record
 # would start with the machine, take entries, and then be restored once more.
 mkdir -p /var/lib/homectl
 umask 022
@@ -65,8 +78,4 @@ printf '%s\n' "$id" >"$recorded.new"
 sync "$recorded.new"
 mv -T "$recorded.new" "$recorded"
 sync -f /var/lib/homectl
-mv -T "$data/restoring/data/member" "$data/member"
-rm -rf "$data/restoring" "$data/salvage" "$data/aside"
-[ -z "$sha256" ] || rm -f "$snapshot"
-sync -f "$data"
-echo "restored: etcd cluster $id"
+finish

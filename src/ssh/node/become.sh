@@ -12,7 +12,7 @@ say() { printf '\n@TOKEN@ %s\n' "$1"; }
   while :; do
     sleep 15 3>&- &
     wait $!
-    echo >&3 || exit
+    echo >&3 && kill -0 $$ 2>/dev/null || exit
   done
 } </dev/null >/dev/null 2>&1 &
 trap "kill $!" EXIT
