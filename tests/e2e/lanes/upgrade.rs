@@ -177,7 +177,7 @@ const ONE_IN: usize = 200;
 /// How long nobody may be without an answer, in seconds. Measured were 0.4 s.
 const GAP: f64 = 3.0;
 /// How often is asked at least, a second: less would not see a short gap.
-const RATE: f64 = 6.0;
+const RATE: f64 = 3.0;
 
 /// Ends that, and holds failed requests and the longest time without an answer to their bounds, from the first request to the end.
 fn answers(story: &Story, when: &str) -> Result {

@@ -89,8 +89,17 @@ struct Look {
 
 /// What still runs there ends before its place goes.
 impl Drop for Fleet {
+    /// Of every shell on every machine, not only the last one.
     fn drop(&mut self) {
         self.machines().for_each(|m| m.kill());
+        let place = self.dir.path().to_string_lossy().into_owned();
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let pid = entry.file_name().to_string_lossy().into_owned();
+            let environ = fs::read(entry.path().join("environ")).unwrap_or_default();
+            if pid != std::process::id().to_string() && String::from_utf8_lossy(&environ).contains(&place) {
+                let _ = Command::new("kill").args(["-KILL", &pid]).output();
+            }
+        }
     }
 }
 
