@@ -70,8 +70,7 @@ pub(super) fn all(world: &World, machines: &Replies, api: Option<&[u8]>) -> Vec<
     for (node, upkeep, reply) in told {
         for (path, data) in reply.lines().filter_map(|l| l.strip_prefix("certificate ")?.split_once(' ')) {
             let Ok(pem) = data_encoding::BASE64.decode(data.as_bytes()) else { continue };
-            // A machine whose clock has gone back would have years left of everything.
-            all.extend(read(&node.name, path, &pem, upkeep.now.max(world.now), &upkeep.of(path)));
+            all.extend(read(&node.name, path, &pem, upkeep.now, &upkeep.of(path)));
         }
     }
     all
