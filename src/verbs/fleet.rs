@@ -120,9 +120,7 @@ impl Fleet {
     /// Asks for the members of etcd, where somebody joins or leaves.
     async fn ask_members(&mut self, world: &World) {
         let told = self.members(&world.cluster, world.moving.is_some()).await;
-        for (name, members) in told {
-            self.facts.entry(name).and_modify(|f| f.members = Some(members));
-        }
+        note(&mut self.facts, told);
     }
 
     /// What control planes said of the members of etcd: they are asked one after the other until one answers, where somebody has no
@@ -249,6 +247,13 @@ async fn first_contacts(world: &World, nodes: &[&Node], asks: &mut [Answer], acc
         }
     }
     Ok(())
+}
+
+/// What control planes said of the members of etcd is a fact of each of them.
+pub(super) fn note(facts: &mut BTreeMap<String, Facts>, told: Vec<(String, Result<Vec<Member>, String>)>) {
+    for (name, members) in told {
+        facts.entry(name).and_modify(|f| f.members = Some(members));
+    }
 }
 
 /// Asked of the operator; nobody there means no.

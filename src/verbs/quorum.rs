@@ -1,7 +1,7 @@
 //! Whether etcd has its majority and keeps it: asked by every verb about one node, where versions begin to move, and where members
 //! restart.
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, note};
 use super::ground::Ground;
 use super::moving;
 use crate::cluster::{Cluster, Component};
@@ -13,9 +13,7 @@ use std::collections::BTreeSet;
 /// Refuses where no member of etcd answers for the cluster: nobody may come or go then.
 pub(super) async fn held(cluster: &Cluster, fleet: &Fleet) -> Result<()> {
     let mut facts = fleet.facts.clone();
-    for (name, told) in fleet.members(cluster, true).await {
-        facts.entry(name).and_modify(|f| f.members = Some(told));
-    }
+    note(&mut facts, fleet.members(cluster, true).await);
     steps::majority(&facts)
 }
 
@@ -29,9 +27,7 @@ pub(super) async fn guard(ground: &Ground<'_>, fleet: &Fleet, rollout: &Rollout,
     }
     let mut facts = moving::facts(ground)?;
     if ground.moving.is_none() {
-        for (name, told) in fleet.members(ground.cluster, true).await {
-            facts.entry(name).and_modify(|f| f.members = Some(told));
-        }
+        note(&mut facts, fleet.members(ground.cluster, true).await);
     }
     if begins {
         steps::majority(&facts)?;
