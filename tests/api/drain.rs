@@ -1,7 +1,7 @@
 //! Nodes are emptied and given back, against a real API server. No kubelet ends the pods there: those without a grace period go at once.
 
 use crate::fixture::secrets;
-use crate::server::{Server, client};
+use crate::server::Server;
 use homectl::kube::{Api, ApiError, Asking, Away, Lodged, Replicas, silent};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -41,9 +41,7 @@ fn allow(server: &Server, n: u8) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_emptied_as_budgets_allow_and_given_back_by_whom_it_was_taken() {
     let secrets = secrets();
-    let Some(server) = Server::alone(&secrets) else { return };
-    let api = client(&[server.port], &secrets);
-    server.ready(&api).await;
+    let Some((server, api)) = Server::answering(&secrets).await else { return };
     let all = [ACCOUNT, NODE, &pod("kept", &owned("ReplicaSet")), &pod("light", ""), &pod("daemon", &owned("DaemonSet")), BUDGET].concat();
     server.kubectl(&["create", "-f", "-"], &all);
     allow(&server, 0);
@@ -117,9 +115,7 @@ async fn give_back(api: &Api, version: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_heard_of_by_its_lease() {
     let secrets = secrets();
-    let Some(server) = Server::alone(&secrets) else { return };
-    let api = client(&[server.port], &secrets);
-    server.ready(&api).await;
+    let Some((server, api)) = Server::answering(&secrets).await else { return };
     let heard = || api.is_heard_of("attic", &|| ());
     assert!(!heard().await.unwrap(), "there is no such node");
     let lease = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: kube-node-lease}\n---\napiVersion: coordination.k8s.io/v1\n\
@@ -159,9 +155,7 @@ const PAGE: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: page
 #[tokio::test(flavor = "multi_thread")]
 async fn workloads_are_counted_and_ways_are_asked() {
     let secrets = secrets();
-    let Some(server) = Server::alone(&secrets) else { return };
-    let api = client(&[server.port], &secrets);
-    server.ready(&api).await;
+    let Some((server, api)) = Server::answering(&secrets).await else { return };
     server.kubectl(&["create", "-f", "-"], PAGE);
     let told = api.replicas().await.unwrap();
     assert_eq!(told, [Replicas { workload: "Deployment default/page".into(), wanted: 2, ready: 0 }]);

@@ -130,6 +130,14 @@ impl Server {
         Some(server)
     }
 
+    /// [`Server::alone`] that answers, and a client of it.
+    pub(crate) async fn answering(secrets: &Secrets) -> Option<(Self, Api)> {
+        let server = Self::alone(secrets)?;
+        let api = client(&[server.port], secrets);
+        server.ready(&api).await;
+        Some((server, api))
+    }
+
     /// Waits until the API is ready.
     pub(crate) async fn ready(&self, api: &Api) {
         let end = Instant::now() + Duration::from_mins(2);

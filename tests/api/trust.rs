@@ -2,7 +2,7 @@
 
 use crate::fixture::secrets;
 use crate::pki::authority;
-use crate::server::{Server, client};
+use crate::server::Server;
 use homectl::kube::Api;
 use homectl::pki::{Ca, certificates};
 use homectl::secrets::Secrets;
@@ -54,9 +54,7 @@ impl House {
 #[tokio::test(flavor = "multi_thread")]
 async fn former_authorities_go_from_what_api_servers_tell_and_do_not_come_back() {
     let secrets = secrets();
-    let Some(server) = Server::alone(&secrets) else { return };
-    let api = client(&[server.port], &secrets);
-    server.ready(&api).await;
+    let Some((server, api)) = Server::answering(&secrets).await else { return };
     let house = House { server, api, secrets };
     let [former, former_proxy, theirs] = [Ca::Cluster.common_name(), Ca::FrontProxy.common_name(), "their-own"].map(|n| authority(n).cert);
     let ours = KEYS.map(|(_, ca)| house.secrets.trusted(ca));
