@@ -169,10 +169,19 @@ impl Api {
     }
 }
 
-/// Whether a Node object says that homectl keeps pods away from it.
+/// Whether a Node object says that homectl keeps pods away from it: its mark is there, and whoever wrote the mark wrote the cordon, too.
+/// One that was given back and cordoned anew by hand still bears the mark.
 #[must_use]
 pub fn is_cordoned_by_us(node: &Value) -> bool {
-    !node["metadata"]["annotations"][CORDONED].is_null()
+    let marked = !node["metadata"]["annotations"][CORDONED].is_null();
+    marked && node["spec"]["unschedulable"] == true && wrote_both(node)
+}
+
+/// By what the API keeps of who wrote which field; where it keeps nothing of the mark, the mark is believed.
+fn wrote_both(node: &Value) -> bool {
+    let writers = node["metadata"]["managedFields"].as_array().into_iter().flatten().map(|entry| &entry["fieldsV1"]);
+    let mut ours = writers.filter(|fields| !fields["f:metadata"]["f:annotations"][format!("f:{CORDONED}")].is_null()).peekable();
+    ours.peek().is_none() || ours.any(|fields| !fields["f:spec"]["f:unschedulable"].is_null())
 }
 
 /// What a node lacks to be given back.

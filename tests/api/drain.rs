@@ -107,8 +107,38 @@ async fn a_node_is_emptied_as_budgets_allow_and_given_back_by_whom_it_was_taken(
     assert_eq!(server.kubectl(&["get", "pods", "-o", "name"], "").trim(), "pod/elsewhere", "nobody is left to end them");
 }
 
+/// Whether it is homectl who keeps pods away, of each node.
+async fn ours(api: &Api) -> Vec<bool> {
+    api.nodes().await.unwrap().iter().map(|n| n.cordoned_by_us).collect()
+}
+
 async fn give_back(api: &Api, version: &str) {
     api.uncordon("attic", Some(version), &|_| ()).await.unwrap();
+}
+
+/// A run ended before it gave the node back; somebody did by hand, and cordoned it again for reasons of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cordon_is_known_by_whoever_made_it_last() {
+    let secrets = secrets();
+    let Some((server, api)) = Server::answering(&secrets).await else { return };
+    // The API keeps who wrote what only where whoever made the object wrote anything: a kubelet does.
+    let made = NODE.replace("attic}", "attic, labels: {kubernetes.io/hostname: attic}}");
+    server.kubectl(&["create", "-f", "-"], &made);
+    ready(&server);
+    api.cordon("attic").await.unwrap();
+    assert_eq!(ours(&api).await, [true]);
+    for by_hand in ["uncordon", "cordon"] {
+        server.kubectl(&[by_hand, "attic"], "");
+        assert!(unschedulable(&server).contains("homectl.io"), "the mark is still there");
+        assert_eq!(ours(&api).await, [false], "after kubectl {by_hand}");
+    }
+    give_back(&api, "v1.35.4").await;
+    assert!(unschedulable(&server).starts_with("true "), "somebody cordoned it after us");
+    server.kubectl(&["uncordon", "attic"], "");
+    api.cordon("attic").await.unwrap();
+    assert_eq!(ours(&api).await, [true]);
+    give_back(&api, "v1.35.4").await;
+    assert!(!unschedulable(&server).contains("true") && !unschedulable(&server).contains("homectl.io"), "{}", unschedulable(&server));
 }
 
 /// What renews its lease is alive, whatever its clock says; what the controllers gave up is not.
