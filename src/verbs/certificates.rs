@@ -67,13 +67,25 @@ pub(super) fn all(world: &World, machines: &Replies, api: Option<&[u8]>) -> Vec<
         let renewal = renewals.min().unwrap_or_else(|| Renewal::Nobody("no control plane that answered looks after it".into()));
         all.extend(read("API", &format!("Secret {IN_API}"), pem, world.now, &renewal));
     }
-    for (node, upkeep, reply) in told {
-        for (path, data) in reply.lines().filter_map(|l| l.strip_prefix("certificate ")?.split_once(' ')) {
-            let Ok(pem) = data_encoding::BASE64.decode(data.as_bytes()) else { continue };
-            all.extend(read(&node.name, path, &pem, upkeep.now, &upkeep.of(path)));
-        }
-    }
+    all.extend(told.into_iter().flat_map(|(node, upkeep, reply)| on_machine(&node.name, &upkeep, reply)));
     all
+}
+
+/// Those that lie on one machine, with days left by its own clock. `reply` is what it said to `SCRIPT`.
+fn on_machine(node: &str, upkeep: &Upkeep, reply: &str) -> Vec<Certificate> {
+    let listed = reply.lines().filter_map(|l| l.strip_prefix("certificate ")?.split_once(' '));
+    let read = |(path, data): (&str, &str)| {
+        let pem = data_encoding::BASE64.decode(data.as_bytes()).ok()?;
+        Some(read(node, path, &pem, upkeep.now, &upkeep.of(path)))
+    };
+    listed.filter_map(read).flatten().collect()
+}
+
+/// What a machine says whose clock stands at `its` Unix seconds, read at `now`: the certificates in `pem` at `path`.
+#[cfg(test)]
+pub(super) fn told(node: &str, its: i64, path: &str, pem: &str, now: i64) -> Vec<Certificate> {
+    let reply = format!("now {its}\ncertificate {path} {}\nend\n", data_encoding::BASE64.encode(pem.as_bytes()));
+    on_machine(node, &Upkeep::read(&reply, now), &reply)
 }
 
 /// Machines by whose clocks certificates may not have begun, or have ended; how far they are off is told.

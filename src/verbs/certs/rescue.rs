@@ -116,39 +116,31 @@ fn count(n: usize) -> String {
 mod tests {
     use super::*;
     use crate::pki::fixture::{DAY, NOW, cluster};
-    use crate::report::Renewal;
+    use crate::verbs::certificates;
 
-    /// An authority's certificate as a machine has it whose clock is `ahead` of ours.
-    fn seen(ends: i64, now: i64, ahead: i64) -> Certificate {
-        Certificate {
-            node: "attic".into(),
-            path: "/etc/kubernetes/pki/ca.crt".into(),
-            subject: "CN=kubernetes-ca".into(),
-            issuer: "CN=kubernetes-ca".into(),
-            authority: true,
-            begins: ends - 3650 * DAY,
-            ends,
-            left: ends - now - ahead,
-            renewal: Renewal::Nobody(String::new()),
-        }
+    /// What a machine says of `ca` whose clock is `ahead` of ours.
+    fn said(ca: &str, now: i64, ahead: i64) -> Vec<Certificate> {
+        certificates::told("attic", now + ahead, "/etc/kubernetes/pki/ca.crt", ca, now)
     }
 
     #[test]
     fn authorities_are_replaced_where_all_clocks_agree_that_they_have_ended() {
         let mut secrets = Secrets::make(&cluster(), NOW).unwrap();
         let (_, end) = secrets.authorities_end().unwrap();
-        assert_eq!(ended(&secrets, end - 1, &[seen(end, end - 1, 0)]).unwrap(), None);
-        assert_eq!(ended(&secrets, end + 60, &[seen(end, end + 60, 5)]).unwrap(), Some((Ca::Cluster, 60)));
+        let ca = secrets.authority(Ca::Cluster).cert.clone();
+        let seen = |now: i64, ahead: i64| said(&ca, now, ahead);
+        assert_eq!(ended(&secrets, end - 1, &seen(end - 1, 0)).unwrap(), None);
+        assert_eq!(ended(&secrets, end + 60, &seen(end + 60, 5)).unwrap(), Some((Ca::Cluster, 60)));
         assert_eq!(ended(&secrets, end + 60, &[]).unwrap(), Some((Ca::Cluster, 60)));
         for (now, ahead) in [(end - DAY, 2 * DAY), (end + DAY, -2 * DAY)] {
-            let refusal = ended(&secrets, now, &[seen(end, now, ahead)]).unwrap_err();
+            let refusal = ended(&secrets, now, &seen(now, ahead)).unwrap_err();
             assert_eq!((refusal.exit_code(), refusal.node()), (exit::REFUSED, Some("attic")));
         }
-        assert!(ended(&secrets, end - 60, &[seen(end, end - 60, 70)]).unwrap().is_none(), "minutes are no reason to refuse");
+        assert!(ended(&secrets, end - 60, &seen(end - 60, 70)).unwrap().is_none(), "minutes are no reason to refuse");
         // Cut on the way: the new ones are well, and it goes on.
         let later = end + DAY;
         secrets.supersede_authorities(later).unwrap();
-        assert_eq!(ended(&secrets, later, &[seen(end, later, 0)]).unwrap(), Some((Ca::Cluster, DAY)));
+        assert_eq!(ended(&secrets, later, &seen(later, 0)).unwrap(), Some((Ca::Cluster, DAY)));
         secrets.turn_authorities(later).unwrap();
         assert_eq!(ended(&secrets, later, &[]).unwrap(), None);
     }
