@@ -30,5 +30,6 @@ pub fn farewell_step(node: &str, after: &[StepId]) -> Step {
         wants: vec![Want::Object(farewell(node))],
         ready: None,
         rolling: None,
+        aside: false,
     }
 }

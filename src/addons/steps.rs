@@ -50,6 +50,7 @@ pub fn steps(cluster: &Cluster, secrets: &Secrets, owned: &Owned, on: &dyn Fn(&s
             wants: unwanted.into_iter().map(Want::Object).collect(),
             ready: None,
             rolling: None,
+            aside: false,
         });
     }
     Ok(all)
@@ -72,6 +73,7 @@ fn step(bundle: &Bundle) -> Step {
         wants: bundle.objects.iter().cloned().map(Want::Object).collect(),
         ready,
         rolling: None,
+        aside: false,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::ssh::Connection;
 use crate::steps::{Lane, StepId};
 use crate::want::{Program, Run as Does};
 use futures::FutureExt as _;
-use futures::future::{BoxFuture, Shared};
+use futures::future::{BoxFuture, Shared, select_all};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -28,7 +28,9 @@ pub(super) struct Context<'a> {
     pub(super) stop: CancellationToken,
 }
 
-type Uploads<'a> = Shared<BoxFuture<'a, Result<Arc<BTreeMap<String, Vec<Supplied>>>, Arc<Failure>>>>;
+/// Files of programs that have come, by sum.
+type Arrived = Arc<BTreeMap<String, Vec<Supplied>>>;
+type Uploads<'a> = Shared<BoxFuture<'a, Result<Arrived, Arc<Failure>>>>;
 
 /// Why a lane stopped, and at which of its steps.
 struct Stopped {
@@ -87,35 +89,66 @@ impl Walk<'_> {
     }
 
     async fn all(&mut self, uploads: Option<Uploads<'_>>) -> Result<(), Stopped> {
-        let mut arrived: Option<Arc<BTreeMap<String, Vec<Supplied>>>> = None;
-        for i in 0..self.steps.len() {
+        let mut arrived = None;
+        let (aside, all): (Vec<usize>, Vec<usize>) = (0..self.steps.len()).partition(|i| self.steps[*i].aside);
+        for i in all {
             self.needs(i).await?;
-            let step = self.steps[i];
-            self.batch.step(&step.id.name);
-            self.batch.push(Tag::Begin(i), "journal \"${hc_step-}: begins\"");
-            for (k, item) in step.items.iter().enumerate() {
-                match item.verdict.change().map(|c| &c.run) {
-                    Some(Does::Script(sh)) => self.batch.push(Tag::Item(i, k), sh.as_str()),
-                    Some(Does::Install(program)) => {
-                        if arrived.is_none() {
-                            // What is ready to run runs while the programs travel.
-                            self.flush().await?;
-                            arrived = Some(self.receive(i, uploads.clone()).await?);
-                            self.batch.step(&step.id.name);
-                        }
-                        let files = arrived.as_ref().and_then(|a| a.get(&program.artifact.sha256)).cloned().unwrap_or_default();
-                        self.batch.push(Tag::Item(i, k), &install::finish(program, &files));
-                    }
-                    Some(Does::Api(..) | Does::Seats(_)) | None => {}
-                }
-            }
-            self.batch.push(Tag::Worked(i), "journal \"${hc_step-}: done\"");
-            if step.ready.is_some() {
-                self.unproven.insert(i);
-            }
+            self.work(i, uploads.as_ref(), &mut arrived).await?;
         }
         self.prove_all();
-        self.flush().await
+        self.flush().await?;
+        self.aside(aside, uploads.as_ref(), &mut arrived).await
+    }
+
+    /// Those that stand aside, each when what it waits for is ready: all else here is done and proven by then, so that nobody who has
+    /// to be waited for waits for it.
+    async fn aside(&mut self, mut left: Vec<usize>, uploads: Option<&Uploads<'_>>, arrived: &mut Option<Arrived>) -> Result<(), Stopped> {
+        while !left.is_empty() {
+            let board = self.cx.board.clone();
+            let waits = left.iter().map(|i| board.wait(&self.steps[*i].after).boxed());
+            let (waited, at, _) = select_all(waits).await;
+            let i = left.remove(at);
+            if let Err(why) = waited {
+                self.end(i, Outcome::Skipped { why });
+                continue;
+            }
+            self.work(i, uploads, arrived).await?;
+            self.prove_all();
+            match self.flush().await {
+                Err(Stopped { step: Some(k), outcome }) if k == i && is_of_the_step(&outcome) => self.end(i, outcome),
+                Err(stopped) => return Err(stopped),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What a step does, into the next script.
+    async fn work(&mut self, i: usize, uploads: Option<&Uploads<'_>>, arrived: &mut Option<Arrived>) -> Result<(), Stopped> {
+        let step = self.steps[i];
+        self.batch.step(&step.id.name);
+        self.batch.push(Tag::Begin(i), "journal \"${hc_step-}: begins\"");
+        for (k, item) in step.items.iter().enumerate() {
+            match item.verdict.change().map(|c| &c.run) {
+                Some(Does::Script(sh)) => self.batch.push(Tag::Item(i, k), sh.as_str()),
+                Some(Does::Install(program)) => {
+                    if arrived.is_none() {
+                        // What is ready to run runs while the programs travel.
+                        self.flush().await?;
+                        *arrived = Some(self.receive(i, uploads.cloned()).await?);
+                        self.batch.step(&step.id.name);
+                    }
+                    let files = arrived.as_ref().and_then(|a| a.get(&program.artifact.sha256)).cloned().unwrap_or_default();
+                    self.batch.push(Tag::Item(i, k), &install::finish(program, &files));
+                }
+                Some(Does::Api(..) | Does::Seats(_)) | None => {}
+            }
+        }
+        self.batch.push(Tag::Worked(i), "journal \"${hc_step-}: done\"");
+        if step.ready.is_some() {
+            self.unproven.insert(i);
+        }
+        Ok(())
     }
 
     /// Steps of other lanes are waited for; before that everything here is sent and proven, so that no two lanes
@@ -153,7 +186,7 @@ impl Walk<'_> {
         }
     }
 
-    async fn receive(&mut self, i: usize, uploads: Option<Uploads<'_>>) -> Result<Arc<BTreeMap<String, Vec<Supplied>>>, Stopped> {
+    async fn receive(&mut self, i: usize, uploads: Option<Uploads<'_>>) -> Result<Arrived, Stopped> {
         let Some(uploads) = uploads else { return Ok(Arc::default()) };
         self.cx.sink.tell(EventKind::StepBegan { step: self.steps[i].id.clone(), title: self.steps[i].title.clone() });
         uploads.await.map_err(|f| Stopped {
@@ -311,6 +344,11 @@ async fn hopeless(board: &Board, steps: &[&PlannedStep], mut waiting: Waiting) -
             _ = waiting.changed() => {}
         }
     }
+}
+
+/// Whether a step failed, and not the machine.
+fn is_of_the_step(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed { what, .. } if what != LOST)
 }
 
 fn failure(what: &str, seen: &str) -> Outcome {

@@ -131,7 +131,15 @@ fn judge(step: Step, observed: &Observed) -> Judged {
         Item { addr: want.addr(), verdict, seen: String::new() }
     };
     let items = step.wants.iter().enumerate().map(verdict).collect();
-    let planned = PlannedStep { id: step.id, title: step.title, after: step.after, items, ready: step.ready, rolling: step.rolling };
+    let planned = PlannedStep {
+        id: step.id,
+        title: step.title,
+        after: step.after,
+        items,
+        ready: step.ready,
+        rolling: step.rolling,
+        aside: step.aside,
+    };
     Judged { step: planned, wants: step.wants }
 }
 
@@ -185,7 +193,7 @@ mod tests {
     fn planned(seen: Inode) -> bool {
         let wants = vec![Want::File(File::text("/etc/x", "a").restarts("x.service")), Want::Unit(Unit::running("x.service"))];
         let id = StepId::node("attic", "x");
-        let step = Step { id: id.clone(), title: "x".into(), after: Vec::new(), wants, ready: None, rolling: None };
+        let step = Step { id: id.clone(), title: "x".into(), after: Vec::new(), wants, ready: None, rolling: None, aside: false };
         let running = UnitSeen {
             load: "loaded".into(),
             active: "active".into(),

@@ -59,6 +59,7 @@ mod tests {
             items: Vec::new(),
             ready: None,
             rolling: None,
+            aside: false,
         }
     }
 

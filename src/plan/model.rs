@@ -64,6 +64,9 @@ pub struct PlannedStep {
     pub ready: Option<Ready>,
     /// Set when the step runs one node at a time in this plan.
     pub rolling: Option<&'static str>,
+    /// Whether nothing that comes later in its lane builds on it: it begins when what it waits for is ready, whichever of its kind that is
+    /// first, and takes no other with it where it is not done.
+    pub aside: bool,
 }
 
 /// One want and its verdict.

@@ -68,6 +68,7 @@ mod tests {
             items: vec![Item { addr: "unit:etcd.service".into(), verdict, seen: String::new() }],
             ready: None,
             rolling: Some("etcd"),
+            aside: false,
         }
     }
 

@@ -194,7 +194,7 @@ pub fn lost(leaving: &Leaving) -> Option<Verdict> {
 }
 
 fn step(id: StepId, title: String, addr: String, verdict: Verdict, after: Vec<StepId>) -> PlannedStep {
-    PlannedStep { id, title, after, items: vec![Item { addr, verdict, seen: String::new() }], ready: None, rolling: None }
+    PlannedStep { id, title, after, items: vec![Item { addr, verdict, seen: String::new() }], ready: None, rolling: None, aside: false }
 }
 
 fn is_any(step: &PlannedStep, names: &[&str]) -> bool {

@@ -29,5 +29,13 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         Want::Unit(Unit::running(UNIT)),
     ];
     let ready = Ready { units: vec![UNIT.into()], ..Ready::node("the API's local proxy runs", format!("systemctl is-active {UNIT}")) };
-    Ok(Some(Step { id: ctx.id("api-proxy"), title: "way to the API".into(), after: Vec::new(), wants, ready: Some(ready), rolling: None }))
+    Ok(Some(Step {
+        id: ctx.id("api-proxy"),
+        title: "way to the API".into(),
+        after: Vec::new(),
+        wants,
+        ready: Some(ready),
+        rolling: None,
+        aside: false,
+    }))
 }

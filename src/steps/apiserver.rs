@@ -61,6 +61,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         wants,
         ready: Some(ready),
         rolling: Some("apiserver"),
+        aside: false,
     }))
 }
 

@@ -34,7 +34,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         ),
         Want::Unit(Unit::running(TIMER)),
     ];
-    Ok(Some(Step { id: ctx.id("approver"), title: "approver".into(), after: Vec::new(), wants, ready: None, rolling: None }))
+    Ok(Some(Step { id: ctx.id("approver"), title: "approver".into(), after: Vec::new(), wants, ready: None, rolling: None, aside: false }))
 }
 
 /// Which address belongs to which node: the overlay's, and no other.

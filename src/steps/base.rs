@@ -37,6 +37,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         wants,
         ready: None,
         rolling: None,
+        aside: false,
     }))
 }
 

@@ -24,7 +24,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         ),
     ];
     wants.extend(if ours { Some(config) } else { config.absent() });
-    Ok(Some(Step { id: ctx.id("cni"), title: "pod network".into(), after: Vec::new(), wants, ready: None, rolling: None }))
+    Ok(Some(Step { id: ctx.id("cni"), title: "pod network".into(), after: Vec::new(), wants, ready: None, rolling: None, aside: false }))
 }
 
 fn conflist(ctx: &Ctx) -> Result<String> {

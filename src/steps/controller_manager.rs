@@ -42,6 +42,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         wants,
         ready: Some(Ready { units: vec![UNIT.into()], ..Ready::node("the controller manager is healthy", healthy(PORT)) }),
         rolling: Some("controllers"),
+        aside: false,
     }))
 }
 

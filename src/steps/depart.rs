@@ -49,6 +49,7 @@ pub fn dismissal(by: &Node, member: &Member) -> Step {
         wants: vec![Want::Guard(guard)],
         ready: Some(ready),
         rolling: None,
+        aside: false,
     }
 }
 

@@ -69,7 +69,15 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         units: vec![UNIT.into()],
         ..Ready::node("the etcd member answers and its cluster has a leader", format!("{} endpoint health 2>&1\n", ctl(ctx)))
     };
-    Ok(Some(Step { id: ctx.id("etcd"), title: "etcd member".into(), after, wants, ready: Some(ready), rolling: Some("etcd") }))
+    Ok(Some(Step {
+        id: ctx.id("etcd"),
+        title: "etcd member".into(),
+        after,
+        wants,
+        ready: Some(ready),
+        rolling: Some("etcd"),
+        aside: false,
+    }))
 }
 
 /// sh: `etcdctl` against this node's member, by the health check's certificate.

@@ -23,6 +23,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         wants: vec![Want::Guard(guard)],
         ready: None,
         rolling: None,
+        aside: false,
     }))
 }
 

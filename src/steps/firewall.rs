@@ -27,7 +27,15 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         Want::Unit(Unit::running(UNIT)),
         Want::Guard(Guard::new("firewall:homectl", "the table is as it was loaded", ok(), format!("{PROGRAM} load\n"))),
     ];
-    Ok(Some(Step { id: ctx.id("firewall"), title: "packet filter".into(), after: Vec::new(), wants, ready: None, rolling: None }))
+    Ok(Some(Step {
+        id: ctx.id("firewall"),
+        title: "packet filter".into(),
+        after: Vec::new(),
+        wants,
+        ready: None,
+        rolling: None,
+        aside: false,
+    }))
 }
 
 fn rules(ctx: &Ctx) -> Result<String> {

@@ -33,6 +33,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         wants: vec![Want::Guard(guard), Want::Guard(resolves(&name))],
         ready: None,
         rolling: None,
+        aside: false,
     }))
 }
 

@@ -39,6 +39,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         wants,
         ready: Some(ready),
         rolling: None,
+        aside: false,
     }))
 }
 

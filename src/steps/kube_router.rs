@@ -39,7 +39,15 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         through: ctx.api_servers(),
         ..Ready::node("kube-router has written its chains", test)
     });
-    Ok(Some(Step { id: ctx.id("kube-router"), title: "network policies".into(), after: Vec::new(), wants, ready, rolling: None }))
+    Ok(Some(Step {
+        id: ctx.id("kube-router"),
+        title: "network policies".into(),
+        after: Vec::new(),
+        wants,
+        ready,
+        rolling: None,
+        aside: false,
+    }))
 }
 
 fn unit(ctx: &Ctx) -> Result<String> {

@@ -59,6 +59,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         wants,
         ready: Some(ready),
         rolling: Some("kubelet"),
+        aside: false,
     }))
 }
 

@@ -109,6 +109,9 @@ pub struct Step {
     pub ready: Option<Ready>,
     /// Steps of the same group that touch a *running* service go one node at a time.
     pub rolling: Option<&'static str>,
+    /// Whether nothing that comes later in its lane builds on it: it begins when what it waits for is ready, whichever of its kind that is
+    /// first, and takes no other with it where it is not done.
+    pub aside: bool,
 }
 
 /// Which way the steps are walked.

@@ -15,7 +15,7 @@ use crate::error::Result;
 type Make = fn(&Ctx) -> Result<Option<Step>>;
 
 /// What makes a node, first to last. Steps of a control plane are nothing on a worker.
-const STEPS: [Make; 24] = [
+const STEPS: [Make; 23] = [
     base::step,
     hostname::step,
     packages::step,
@@ -38,16 +38,18 @@ const STEPS: [Make; 24] = [
     approver::step,
     snapshots::step,
     etcd_cluster::step,
-    serving::step,
     rewrite::step,
 ];
 
-/// The steps of one node, in order.
+/// The steps of one node, in order; last those that stand aside.
 ///
 /// # Errors
 /// The first step that cannot be made: a program that the lock lacks, a secret that is missing.
 pub fn node(ctx: &Ctx) -> Result<Vec<Step>> {
-    STEPS.iter().filter_map(|make| make(ctx).transpose()).collect::<Result<_>>().map_err(|e| e.on(&ctx.node.name))
+    let mut all: Vec<Step> =
+        STEPS.iter().filter_map(|make| make(ctx).transpose()).collect::<Result<_>>().map_err(|e| e.on(&ctx.node.name))?;
+    all.extend(serving::steps(ctx));
+    Ok(all)
 }
 
 /// What a person should know about the machine, though nothing has to change.

@@ -33,7 +33,15 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     ];
     wants.extend(endpoints(named)?);
     wants.push(Want::Guard(runtime()));
-    Ok(Some(Step { id: ctx.id("overlay"), title: "WireGuard overlay".into(), after: Vec::new(), wants, ready: None, rolling: None }))
+    Ok(Some(Step {
+        id: ctx.id("overlay"),
+        title: "WireGuard overlay".into(),
+        after: Vec::new(),
+        wants,
+        ready: None,
+        rolling: None,
+        aside: false,
+    }))
 }
 
 /// One line of the mesh as this node sees it.

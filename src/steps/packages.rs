@@ -17,5 +17,6 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         wants,
         ready: None,
         rolling: None,
+        aside: false,
     }))
 }

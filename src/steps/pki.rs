@@ -34,7 +34,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         Want::File(told(File::secret(format!("{PKI}/sa.key"), secrets.service_account.clone()), &[API, CONTROLLERS])),
         Want::File(told(File::text(format!("{PKI}/sa.pub"), &secrets.service_account_public), &[API])),
     ];
-    Ok(Some(Step { id: ctx.id("pki"), title: "authorities".into(), after: Vec::new(), wants, ready: None, rolling: None }))
+    Ok(Some(Step { id: ctx.id("pki"), title: "authorities".into(), after: Vec::new(), wants, ready: None, rolling: None, aside: false }))
 }
 
 /// Where the certificates of an authority lie that are trusted: two while one takes the other's place.

@@ -26,7 +26,15 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     let plugins = program(ctx, Component::CniPlugins)?;
     let folder = plugins.folder();
     wants.extend(plugins.names().map(|name| Want::Link(Link::new(format!("{CNI_BIN}/{name}"), format!("{folder}/{name}")))));
-    Ok(Some(Step { id: ctx.id("programs"), title: "programs in the store".into(), after: Vec::new(), wants, ready: None, rolling: None }))
+    Ok(Some(Step {
+        id: ctx.id("programs"),
+        title: "programs in the store".into(),
+        after: Vec::new(),
+        wants,
+        ready: None,
+        rolling: None,
+        aside: false,
+    }))
 }
 
 /// What a node needs, in the order of the lock.

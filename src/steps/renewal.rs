@@ -43,7 +43,15 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         ),
         Want::Unit(Unit::running(TIMER)),
     ];
-    Ok(Some(Step { id: ctx.id("renewal"), title: "certificate renewal".into(), after: Vec::new(), wants, ready: None, rolling: None }))
+    Ok(Some(Step {
+        id: ctx.id("renewal"),
+        title: "certificate renewal".into(),
+        after: Vec::new(),
+        wants,
+        ready: None,
+        rolling: None,
+        aside: false,
+    }))
 }
 
 /// One certificate: where it lies, who signs it, who shows it where.

@@ -46,6 +46,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         wants,
         ready: Some(ready),
         rolling: Some("runtime"),
+        aside: false,
     }))
 }
 

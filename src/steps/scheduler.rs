@@ -36,5 +36,6 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         wants,
         ready: Some(Ready { units: vec![UNIT.into()], ..Ready::node("the scheduler is healthy", healthy(PORT)) }),
         rolling: Some("controllers"),
+        aside: false,
     }))
 }

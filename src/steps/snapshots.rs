@@ -43,5 +43,13 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         Want::File(File::text(format!("/etc/systemd/system/{TIMER}"), timer).restarts(TIMER)),
         Want::Unit(Unit::running(TIMER)),
     ];
-    Ok(Some(Step { id: ctx.id("snapshots"), title: "etcd snapshots".into(), after: Vec::new(), wants, ready: None, rolling: None }))
+    Ok(Some(Step {
+        id: ctx.id("snapshots"),
+        title: "etcd snapshots".into(),
+        after: Vec::new(),
+        wants,
+        ready: None,
+        rolling: None,
+        aside: false,
+    }))
 }

@@ -92,7 +92,8 @@ mod tests {
         let sealed = file("sealed", "[Peer]\nPublicKey = a\n").sealed(&file("sealed", "[Peer]\nPublicKey = b\n"), 0).unwrap();
         let wants = vec![sealed, file("edited", "ours\n")];
         let id = StepId::node("attic", "x");
-        let step = Step { id: id.clone(), title: "x".into(), after: Vec::new(), wants: wants.clone(), ready: None, rolling: None };
+        let step =
+            Step { id: id.clone(), title: "x".into(), after: Vec::new(), wants: wants.clone(), ready: None, rolling: None, aside: false };
         let host: Connection = Arc::new(LocalShell::new().await.unwrap());
         let seen = at_node("attic", &host, vec![&step]).await.unwrap();
         let why = |i: usize| match wants[i].diff(&seen[&id][i]) {

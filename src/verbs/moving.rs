@@ -255,6 +255,7 @@ fn emptying(moving: &Moving, leaving: &kube::Leaving) -> PlannedStep {
         items: vec![Item { addr: format!("pods:{name}"), verdict, seen: String::new() }],
         ready: None,
         rolling: None,
+        aside: false,
     }
 }
 

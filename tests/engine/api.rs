@@ -68,6 +68,7 @@ async fn run(shelf: &Shelf, objects: &[Object]) -> Report {
         wants: objects.iter().cloned().map(Want::Object).collect(),
         ready: Some(Ready::api("it is up", Vec::new(), 600)),
         rolling: None,
+        aside: false,
     };
     let none = objects.iter().map(|_| Seen::NoApi("there is no API yet".into())).collect();
     let observed = Observed::from([(step.id.clone(), none)]);

@@ -36,7 +36,7 @@ fn me() -> String {
 }
 
 fn step(node: &str, name: &str, wants: Vec<Want>) -> Step {
-    Step { id: StepId::node(node, name), title: name.into(), after: Vec::new(), wants, ready: None, rolling: None }
+    Step { id: StepId::node(node, name), title: name.into(), after: Vec::new(), wants, ready: None, rolling: None, aside: false }
 }
 
 struct House {
@@ -183,6 +183,54 @@ async fn a_failure_stops_its_machine_and_its_dependants_only() {
     let expected = ["after@cellar skipped", "alone@garage done", "before@cellar done", "breaks@attic failed", "next@attic skipped"];
     assert_eq!(house.ended(), expected);
     assert_eq!(report.failed[0].evidence, ["the evidence"]);
+}
+
+/// Steps that stand aside at the end of a lane wait for nobody but their own: the last that comes does not hold up the others, and what
+/// fails takes none with it.
+#[tokio::test]
+async fn what_stands_aside_waits_for_its_own_alone() {
+    let tmp = tempfile::tempdir().expect("a folder");
+    let mark = |name: &str| format!("{}/{name}", tmp.path().display());
+    let house = House::new(&["attic", "cellar", "garage", "shed"]).await;
+    let aside = |node: &str, command: &str| {
+        let after = vec![StepId::node("attic", "server"), StepId::node(node, "kubelet")];
+        Step { after, aside: true, ..step("attic", &format!("of-{node}"), runs(node, command)) }
+    };
+    let mut worker = step("shed", "worker", runs("worker", "true"));
+    worker.after = vec![StepId::node("attic", "server")];
+    let steps = vec![
+        aside("cellar", "true"),
+        // It comes only once what stands behind it is through.
+        aside("garage", &format!("[ -e {} ]", mark("shed"))),
+        aside("shed", &format!("touch {}", mark("shed"))),
+        Step { aside: true, ..step("attic", "breaks", runs("breaks", "echo the evidence; exit 7")) },
+        step("attic", "server", runs("server", "true")),
+        step("cellar", "kubelet", runs("kubelet", "exit 7")),
+        step(
+            "garage",
+            "kubelet",
+            runs("kubelet", &format!("for i in 1 2 3 4 5 6 7 8 9; do [ ! -e {} ] || exit 0; sleep 1; done; exit 1", mark("shed"))),
+        ),
+        step("shed", "kubelet", runs("kubelet", "true")),
+        worker,
+    ];
+    // In the order of a plan: what stands aside comes last in its lane.
+    let (last, first): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|s| s.aside);
+    let plan = house.plan(&[first, last].concat()).await;
+    let report = house.run(&plan).await;
+    let expected = [
+        "breaks@attic failed",
+        "kubelet@cellar failed",
+        "kubelet@garage done",
+        "kubelet@shed done",
+        "of-cellar@attic skipped",
+        "of-garage@attic done",
+        "of-shed@attic done",
+        "server@attic done",
+        "worker@shed done",
+    ];
+    assert_eq!(house.ended(), expected);
+    assert_eq!((report.failed.len(), report.skipped), (2, 1), "{report:?}");
 }
 
 /// A machine that is lost before a script of it begins has failed all the same: a run that ends so is no success.

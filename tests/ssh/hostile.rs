@@ -65,6 +65,7 @@ async fn install(host: &Connection, shelf: &Shelf, program: &Program) {
         wants: vec![Want::Program(program.clone())],
         ready: None,
         rolling: None,
+        aside: false,
     };
     let observed = Observed::from([(step.id.clone(), vec![Seen::Absent])]);
     let plan = plan::diff("test", Mode::Present, vec![step], &observed).unwrap();

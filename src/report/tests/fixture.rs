@@ -20,7 +20,7 @@ pub(super) fn change(act: Act, why: &str, lines: &[&str]) -> Change {
 }
 
 pub(super) fn step(id: StepId, title: &str, items: Vec<Item>) -> PlannedStep {
-    PlannedStep { id, title: title.into(), after: Vec::new(), items, ready: None, rolling: None }
+    PlannedStep { id, title: title.into(), after: Vec::new(), items, ready: None, rolling: None, aside: false }
 }
 
 pub(super) fn plan(steps: Vec<PlannedStep>) -> Plan {

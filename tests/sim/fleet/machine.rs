@@ -201,7 +201,7 @@ impl Machine {
         }
     }
 
-    /// Changes whenever anything on the machine does, or what others say of etcd and the API. A look that nothing has changed since
+    /// Changes whenever anything on the machine does, or what others say of etcd, the API and their kubelets. A look that nothing has changed since
     /// says the same again.
     pub(crate) fn state(&self) -> Vec<u8> {
         let mut digest = Sha256::new();
@@ -210,7 +210,8 @@ impl Machine {
         }
         for fellow in self.fellows() {
             let units = ["etcd", "kube-apiserver", "kubelet"].map(|u| format!("sim/units/{u}.service/state"));
-            for path in units.iter().map(String::as_str).chain(["var/lib/etcd/member/members", "var/lib/etcd/member/id"]) {
+            let told = ["var/lib/etcd/member/members", "var/lib/etcd/member/id", "var/lib/kubelet/pki/kubelet-server-current.pem"];
+            for path in units.iter().map(String::as_str).chain(told) {
                 digest.update(fs::read(fellow.root().join(path)).unwrap_or_default());
                 digest.update([0]);
             }
