@@ -43,9 +43,11 @@ say clock "$(date +%s)"
 [ -r /etc/homectl/cluster ] && sed -n 's/^cluster=/cluster=/p; s/^node=/cluster_node=/p; s/^kubernetes=/cluster_kubernetes=/p' /etc/homectl/cluster
 [ -d /etc/homectl ] && [ -z "$(ls -A /etc/homectl 2>/dev/null)" ] && say bare yes
 [ -r /etc/kubernetes/pki/ca.crt ] && say authority "$(sha256sum </etc/kubernetes/pki/ca.crt | cut -c 1-64)"
-for p in kubelet kube-apiserver; do
+for p in kubelet kube-apiserver etcd; do
     l=$(readlink "/opt/homectl/bin/$p" 2>/dev/null) && say "program.$p" "$l"
 done
+# A lock that is behind does not know the program by its sum.
+[ -x /opt/homectl/bin/etcd ] && say etcd_version "$(timeout 5 /opt/homectl/bin/etcd --version 2>/dev/null | sed -n 's/^etcd Version: //p')"
 if [ -d /var/lib/etcd/member ]; then
     say etcd_data yes
 else

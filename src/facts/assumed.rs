@@ -52,6 +52,7 @@ impl Facts {
             cluster_node: None,
             cluster_kubernetes: None,
             programs: BTreeMap::new(),
+            etcd_version: None,
             etcd_data: false,
             etcd_aside: None,
             etcd_cluster_id: None,

@@ -98,8 +98,10 @@ pub struct Facts {
     pub cluster_node: Option<String>,
     /// The version of Kubernetes recorded with it.
     pub cluster_kubernetes: Option<String>,
-    /// Which kubelet and API server are linked, by name: the sum of the artifact that they came in.
+    /// Which kubelet, API server and etcd are linked, by name: the sum of the artifact that they came in.
     pub programs: BTreeMap<String, String>,
+    /// What the linked etcd says that it is, `3.6.16`.
+    pub etcd_version: Option<String>,
     /// Whether `/var/lib/etcd` holds a member's data.
     pub etcd_data: bool,
     /// Where a restore that was cut has left the member's data, while nothing is in its place: then the machine has data all the same.

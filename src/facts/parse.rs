@@ -61,6 +61,7 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
         cluster_node: Some(get("cluster_node").to_owned()).filter(|c| !c.is_empty()),
         cluster_kubernetes: Some(get("cluster_kubernetes").to_owned()).filter(|c| !c.is_empty()),
         programs: prefixed(&lines, "program.").filter_map(|(name, link)| Some((name.to_owned(), in_store(link)?))).collect(),
+        etcd_version: Some(get("etcd_version").to_owned()).filter(|v| !v.is_empty()),
         etcd_data: get("etcd_data") == "yes" || !get("etcd_aside").is_empty(),
         etcd_aside: Some(get("etcd_aside").to_owned()).filter(|d| !d.is_empty()),
         etcd_cluster_id: Some(get("etcd_cluster_id").to_owned()).filter(|c| !c.is_empty()),

@@ -129,8 +129,7 @@ impl Rollout {
         snapshot(all, self.snapshot && (!self.moves.is_empty() || self.etcd));
         let mut seats = Vec::new();
         let drains = self.drains();
-        let mut before: Vec<StepId> =
-            all.iter().filter(|s| s.acts() && is_any(s, &[&SERVERS[..], &CONTROLLERS].concat())).map(|s| s.id.clone()).collect();
+        let mut before = due(all, &[&SERVERS[..], &CONTROLLERS].concat());
         for together in &drains {
             let taken: Vec<PlannedStep> = together.iter().map(|m| self.drain(&m.node, &before)).collect();
             for m in together {
@@ -201,12 +200,17 @@ fn is_any(step: &PlannedStep, names: &[&str]) -> bool {
     matches!(step.id.lane, Lane::Node(_)) && names.contains(&step.id.name.as_str())
 }
 
+/// The steps of these names that have something to do. What may not be touched is one of them: it keeps back what comes after it, as
+/// what fails does.
+fn due(all: &[PlannedStep], names: &[&str]) -> Vec<StepId> {
+    let is_due = |s: &&PlannedStep| (s.acts() || s.blocked().is_some()) && is_any(s, names);
+    all.iter().filter(is_due).map(|s| s.id.clone()).collect()
+}
+
 /// No controller is newer than any API server, and no kubelet.
 fn servers_first(all: &mut [PlannedStep]) {
-    let acting =
-        |names: &[&str], all: &[PlannedStep]| all.iter().filter(|s| s.acts() && is_any(s, names)).map(|s| s.id.clone()).collect::<Vec<_>>();
-    let servers = acting(&SERVERS, all);
-    let controllers = acting(&CONTROLLERS, all);
+    let servers = due(all, &SERVERS);
+    let controllers = due(all, &CONTROLLERS);
     for step in all.iter_mut().filter(|s| s.acts()) {
         if is_any(step, &CONTROLLERS) {
             step.after.extend(servers.iter().cloned());
@@ -323,6 +327,21 @@ mod tests {
             ],
         );
         sorted(&names, &["uncordon-garage@cluster", "node-attic@cluster"]);
+    }
+
+    /// An API server whose program may not be exchanged (its disk is read-only, say) stays as old as it is.
+    #[test]
+    fn no_kubelet_passes_an_api_server_that_cannot_move() {
+        let mut all = house();
+        let held = all.iter_mut().find(|s| s.id == StepId::node("cellar", "apiserver")).unwrap();
+        held.items[0].verdict = Verdict::Blocked { why: "the file system is read-only".into(), help: String::new() };
+        let held = held.id.clone();
+        moved("1.35.4", 1).shape(&mut all);
+        for name in ["controller-manager", "kubelet"] {
+            let steps = all.iter().filter(|s| s.id.name == name);
+            assert!(steps.clone().count() > 1 && steps.clone().all(|s| s.after.contains(&held)), "{name} waits for {held}");
+        }
+        assert!(all.iter().find(|s| s.id.name == "drain-attic").unwrap().after.contains(&held), "nor is anybody emptied");
     }
 
     #[test]

@@ -89,8 +89,14 @@ pub(super) fn ctl(ctx: &Ctx) -> String {
 pub(super) fn ctl_at(endpoints: &str) -> String {
     format!(
         "/opt/homectl/bin/etcdctl --command-timeout=5s --endpoints={endpoints} --cacert={PKI}/etcd/ca.crt \
-         --cert={PKI}/etcd/healthcheck-client.crt --key={PKI}/etcd/healthcheck-client.key"
+         --cert={} --key={PKI}/etcd/healthcheck-client.key",
+        client_cert()
     )
+}
+
+/// The certificate that etcd is asked with.
+pub(super) fn client_cert() -> String {
+    format!("{PKI}/etcd/healthcheck-client.crt")
 }
 
 /// The name and peer address of every member at the foundation, as etcd writes it.

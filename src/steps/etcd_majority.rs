@@ -1,7 +1,7 @@
 //! Whether etcd has its majority, and keeps it while members restart.
 
 use super::etcd_check::{RUNBOOK, arithmetic};
-use super::etcd_members::{answered, member_of};
+use super::etcd_members::{EXPIRED, answered, member_of};
 use crate::cluster::{Cluster, Node};
 use crate::error::{Failure, Result};
 use crate::facts::{Facts, Member};
@@ -13,6 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A refusal with what each said, and what to do.
 pub fn majority(facts: &BTreeMap<String, Facts>) -> Result<()> {
     match answered(facts) {
+        Some(Err(silent)) if silent.iter().all(|told| told.ends_with(EXPIRED)) => {
+            Err(Failure::refused("no member of etcd can be asked with certificates that have run out; nothing was changed")
+                .seen(silent.join("\n"))
+                .help("homectl certs rescue brings the cluster back; then run this again"))
+        }
         Some(Err(silent)) => {
             Err(Failure::refused("etcd has no majority: no member of it answers for the cluster, and nothing was changed")
                 .seen(silent.join("\n"))
@@ -71,6 +76,19 @@ mod tests {
             healthy: c == 'm',
         };
         nodes.map(member).collect()
+    }
+
+    #[test]
+    fn certificates_that_have_run_out_are_no_lost_majority() {
+        let told = |said: [&str; 2]| {
+            let one = |(node, said): (&str, &str)| {
+                let members = Some(Err(said.to_owned()));
+                (node.to_owned(), Facts { members, ..Facts::assumed(node, crate::cluster::Arch::Amd64) })
+            };
+            majority(&["attic", "cellar"].into_iter().zip(said).map(one).collect()).unwrap_err().to_string()
+        };
+        assert!(told([EXPIRED, EXPIRED]).contains("homectl certs rescue"));
+        assert!(told([EXPIRED, "context deadline exceeded"]).contains("restore --from-node"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Who is in the etcd cluster, by its own list, and who is still to come into it.
 
-use super::etcd::{ctl_at, peer_at};
+use super::etcd::{client_cert, ctl_at, peer_at};
 use crate::cluster::{Cluster, Node};
 use crate::facts::{Facts, Member};
 use std::collections::BTreeMap;
@@ -19,13 +19,17 @@ pub fn whom_to_ask<'a>(cluster: &'a Cluster, facts: &BTreeMap<String, Facts>, an
     old.into_iter().chain(new).map(|(n, _)| n).collect()
 }
 
+/// What a member says to nobody, because nobody has a certificate that is still good.
+pub(super) const EXPIRED: &str = "its certificates have run out or are not there";
+
 /// sh that asks the member on `node`; its reply is for [`crate::facts::members`].
 #[must_use]
 pub fn members_script(node: &Node) -> String {
-    let ctl = ctl_at(&format!("https://{}:2379", node.overlay));
+    let (ctl, cert) = (ctl_at(&format!("https://{}:2379", node.overlay)), client_cert());
     format!(
         "if list=$({ctl} member list -w simple 2>&1); then\nprintf '%s\\n' \"$list\" | sed 's/^/member /'\n\
          {ctl} endpoint health --cluster 2>&1 | grep -E '^https://[^ ]+ is (un)?healthy' | sed 's/^/health /' || :\n\
+         elif ! openssl x509 -noout -checkend 0 -in {cert} >/dev/null 2>&1; then\necho 'silent {EXPIRED}'\n\
          else\nprintf 'silent %s\\n' \"$(printf '%s\\n' \"$list\" | tail -n 1)\"\nfi\necho end\n"
     )
 }

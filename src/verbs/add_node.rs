@@ -21,7 +21,7 @@ pub(super) async fn run(args: &AddNode, global: &Global, out: &Reporter) -> Resu
     whole_fleet(global, "add-node")?;
     let old = World::open(&args.inventory, global, out).await?;
     // The keys of the new node are made with its draft.
-    let kept = Kept::of([secrets_beside(&args.inventory), Lock::path(&args.inventory)])?;
+    let kept = Kept::of([args.inventory.clone(), secrets_beside(&args.inventory), Lock::path(&args.inventory)])?;
     let mut edit = Edit::open(&args.inventory)?;
     let there = old
         .cluster

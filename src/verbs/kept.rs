@@ -13,7 +13,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn of(files: [PathBuf; 2]) -> Result<Self> {
+    pub(super) fn of<const N: usize>(files: [PathBuf; N]) -> Result<Self> {
         let read = |path: PathBuf| match std::fs::read(&path) {
             Ok(bytes) => Ok((path, Some(bytes))),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok((path, None)),

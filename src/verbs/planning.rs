@@ -10,6 +10,7 @@ use crate::addons::{self, Survey};
 use crate::cli::{Annotations, Global, Plan as Args};
 use crate::cluster::{Node, Release};
 use crate::error::{Failure, Result, exit};
+use crate::facts::Facts;
 use crate::inventory;
 use crate::plan::{Draft, Observed, Plan, Rollout};
 use crate::report::{Reporter, github};
@@ -152,6 +153,7 @@ pub(super) fn node_steps(world: &World, ground: &Ground, mode: Mode, out: &Repor
         Failure::together(failures)?;
         warnings = found;
         dropped(world, ground)?;
+        unknown(world, ground)?;
     }
     let free = |n: &&Node| mode == Mode::Absent && ground.facts.get(&n.name).is_some_and(is_free);
     for node in ground.cluster.nodes.iter().filter(free) {
@@ -173,6 +175,21 @@ fn dropped(world: &World, ground: &Ground) -> Result<()> {
         .seen(format!("{} still counts it among its peers", by.name))
         .help(format!(
             "to let it go: homectl remove-node {} {name} (put its block back first, so that its machine is emptied and cleaned, or say --dead); else put its block back",
+            world.inventory.path.display()
+        )))
+}
+
+/// A node that a machine counts among its peers and of which neither inventory nor lock know: they are behind the cluster, and what is
+/// made from them would shut it out. A restore brings the inventory and the lock of then, on purpose.
+fn unknown<'a>(world: &World, ground: &Ground<'a>) -> Result<()> {
+    let is_known = |name: &String| world.cluster.node(name).is_some() || world.lock.numbers.contains_key(name);
+    let strange = |(by, facts): (&'a String, &'a Facts)| Some((by, facts.peers.iter().find(|name| !is_known(name))?));
+    let Some((by, name)) = ground.facts.iter().filter(|_| world.restoring.is_none()).find_map(strange) else { return Ok(()) };
+    Err(Failure::refused(format!("`{name}` is a node of this cluster, and neither the inventory nor the lock knows it"))
+        .seen(format!("{by} counts it among its peers"))
+        .help(format!(
+            "somebody else has added it: fetch the inventory and the lock that they wrote (git pull), then run this again. If nobody has them any more, write its \
+             [[node]] block into {} again; homectl remove-node {name} --dead then lets go of one that is gone",
             world.inventory.path.display()
         )))
 }

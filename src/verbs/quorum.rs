@@ -22,20 +22,24 @@ pub(super) async fn held(cluster: &Cluster, fleet: &Fleet) -> Result<()> {
 pub(super) async fn guard(ground: &Ground<'_>, fleet: &Fleet, rollout: &Rollout, draft: &Draft) -> Result<BTreeSet<String>> {
     let (restarted, begins) = (draft.disturbed("etcd"), begins(ground, rollout));
     let none_is_up = ground.pace.together || ground.restoring.is_some();
-    if none_is_up || restarted.is_empty() && !begins {
+    let moves = !rollout.moves.is_empty() && ground.pace.back.is_none();
+    if none_is_up || restarted.is_empty() && !moves {
         return Ok(BTreeSet::new());
     }
     let mut facts = moving::facts(ground)?;
     if ground.moving.is_none() {
         note(&mut facts, fleet.members(ground.cluster, true).await);
     }
-    if begins {
+    // One that was cut is gone on with where that may be what brings members back.
+    if begins || moves && !ground.cluster.control_planes().any(|n| draft.acts(&n.name, "etcd")) {
         steps::majority(&facts)?;
     }
+    // Another version of etcd is no cure for a member that does not answer, so it is not counted as one.
     // Without a majority there is nothing to be taken away; what this plan does may bring it back.
     let Some(Ok((_, members))) = steps::answered(&facts) else { return Ok(BTreeSet::new()) };
     let sick: BTreeSet<String> = steps::sick(ground.cluster, members).iter().map(|n| n.name.clone()).collect();
-    let (mended, left): (BTreeSet<String>, BTreeSet<String>) = sick.into_iter().partition(|node| draft.acts(node, "etcd"));
+    let (mended, left): (BTreeSet<String>, BTreeSet<String>) =
+        sick.into_iter().partition(|node| draft.acts(node, "etcd") && !(begins && rollout.etcd));
     if begins && let Some(node) = left.first() {
         return Err(Failure::refused("versions begin to move only while every member of etcd answers")
             .on(node)

@@ -3,10 +3,12 @@
 use super::add_node::{arrive, settled, whole_fleet};
 use super::apply::offline;
 use super::fleet::{self, Fleet};
+use super::kept::Kept;
 use super::moving::Moving;
 use super::quorum;
-use super::world::World;
+use super::world::{World, secrets_beside};
 use crate::cli::{Global, ReplaceNode};
+use crate::cluster::Lock;
 use crate::error::{Failure, Result};
 use crate::inventory::Edit;
 use crate::report::Reporter;
@@ -19,6 +21,7 @@ pub(super) async fn run(args: &ReplaceNode, global: &Global, out: &Reporter) -> 
     let Some(node) = old.cluster.node(&args.name) else {
         return Err(old.cluster.stranger(format!("there is no node `{}`", args.name)));
     };
+    let kept = Kept::of([args.inventory.clone(), secrets_beside(&args.inventory), Lock::path(&args.inventory)])?;
     let mut edit = Edit::open(&args.inventory)?;
     if let Some(address) = &args.address {
         edit.set_address(&args.name, address)?;
@@ -44,7 +47,9 @@ pub(super) async fn run(args: &ReplaceNode, global: &Global, out: &Reporter) -> 
         settled(&old, &fleet.without(&args.name), &args.name, global, out).await?;
     }
     let question = format!("This machine takes the place of {}.", args.name);
-    arrive(&args.name, question, (&mut world, &mut fleet), &edit, global, out).await
+    let code = arrive(&args.name, question, (&mut world, &mut fleet), &edit, global, out).await?;
+    kept.settle();
+    Ok(code)
 }
 
 /// What nobody else has cannot be had from anybody.

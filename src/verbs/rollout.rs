@@ -158,11 +158,12 @@ fn running(ground: &Ground, facts: &Facts, component: Component) -> Option<Versi
     ground.releases.iter().find(|r| r.knows(component, sum)).map(|r| r.kubernetes.clone()).or_else(recorded)
 }
 
-/// The version of a control plane's etcd, where the lock knows its program.
+/// The version of a control plane's etcd: that of the release that it is linked from; where the lock knows none, what it says itself.
 fn etcd_of(ground: &Ground, facts: &Facts) -> Option<Version> {
     let sum = facts.programs.get(Component::Etcd.as_str()).filter(|_| facts.cluster.as_ref() == Some(&ground.cluster.name))?;
-    let release = ground.releases.iter().find(|r| r.knows(Component::Etcd, sum))?;
-    version(release.programs.versions.get(&Component::Etcd)?)
+    let release = ground.releases.iter().find(|r| r.knows(Component::Etcd, sum));
+    let known = release.and_then(|r| r.programs.versions.get(&Component::Etcd));
+    version(known.or(facts.etcd_version.as_ref())?)
 }
 
 fn version(text: &str) -> Option<Version> {
@@ -187,9 +188,9 @@ fn all_planes(ground: &Ground, global: &Global) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let why = if global.limit.is_empty() { "do not answer" } else { "are left out by --limit" };
+    let why = if global.limit.is_empty() { "not part of it: off, or without anything of a node" } else { "left out by --limit" };
     Err(Failure::refused("versions move only while every control plane takes part: no kubelet may be newer than an API server")
-        .seen(format!("{} {why}", missing.join(", ")))
+        .seen(format!("{}: {why}", missing.join(", ")))
         .help(if global.limit.is_empty() {
             format!(
                 "switch them on; one that will not come back is taken out, which goes on with all the rest: homectl remove-node INVENTORY {} \
@@ -220,6 +221,11 @@ mod tests {
 
     /// Machines of the scene that run these, control planes first a server, then a kubelet; the cluster wants the first release.
     fn judged(releases: &[Release], runs: &[(&str, usize, usize)]) -> Result<Rollout> {
+        judged_knowing(releases.len(), releases, runs)
+    }
+
+    /// The same, where the lock knows only the first `known` of them.
+    fn judged_knowing(known: usize, releases: &[Release], runs: &[(&str, usize, usize)]) -> Result<Rollout> {
         let Scene { mut cluster, mut facts } = Scene::four();
         (cluster.kubernetes, cluster.programs) = (releases[0].kubernetes.clone(), releases[0].programs.clone());
         for (name, server, kubelet) in runs {
@@ -229,9 +235,10 @@ mod tests {
             for (component, release) in [(Component::KubeApiserver, server), (Component::Etcd, server), (Component::Kubelet, kubelet)] {
                 facts.programs.insert(component.as_str().into(), sum(*release, component));
             }
+            facts.etcd_version = releases[*server].programs.versions[&Component::Etcd].strip_prefix('v').map(str::to_owned);
         }
         let secrets = Secrets::make(&cluster, jiff::Timestamp::now().as_second()).unwrap();
-        of(&ground(&cluster, &secrets, &facts, releases, &Pace::default()))
+        of(&ground(&cluster, &secrets, &facts, &releases[..known], &Pace::default()))
     }
 
     fn ground<'a>(
@@ -290,6 +297,10 @@ mod tests {
         let refused = judged(&to("v3.5.9"), &planes).unwrap_err();
         assert!(refused.to_string().contains("its etcd 3.5.9 may not become 3.6.16: members before 3.5.26"), "{refused}");
         let refused = judged(&to("v3.7.0"), &planes).unwrap_err();
+        assert!(refused.to_string().contains("its etcd 3.7.0 may not become 3.6.16: it would go back"), "{refused}");
+        // A clone's lock that is behind: nobody knows the program but itself.
+        let both = to("v3.7.0");
+        let refused = judged_knowing(1, &both, &planes).unwrap_err();
         assert!(refused.to_string().contains("its etcd 3.7.0 may not become 3.6.16: it would go back"), "{refused}");
     }
 

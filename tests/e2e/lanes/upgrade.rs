@@ -173,7 +173,7 @@ fn ask(story: &Story) -> Result {
 }
 
 /// What may fail of all requests: one in so many. Measured were none.
-const ONE_IN: usize = 200;
+const ONE_IN: usize = 500;
 /// How long nobody may be without an answer, in seconds. Measured were 0.4 s.
 const GAP: f64 = 3.0;
 /// How often is asked at least, a second: less would not see a short gap.

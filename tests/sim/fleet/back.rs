@@ -30,6 +30,23 @@ fn going_back(fleet: &Fleet, node: &str, before: &Release, servers: bool) -> Fle
     back
 }
 
+/// What a machine's etcd is, is known by what the machine says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_etcd_comes_behind_a_snapshot() {
+    let mut fleet = made(&World::of("three", Scene::three(), now())).await;
+    fleet.errand.others = vec![release(&fleet.world.cluster)];
+    let programs = &mut fleet.world.cluster.programs;
+    let patch = programs.versions[&Component::Etcd].strip_suffix(".0").unwrap().to_owned() + ".1";
+    programs.versions.insert(Component::Etcd, patch);
+    for (_, artifact) in programs.artifacts.iter_mut().filter(|((c, _), _)| *c == Component::Etcd) {
+        artifact.sha256 = format!("{}f", &artifact.sha256[1..]);
+    }
+    let plan = fleet.copy().run(Mode::Present, &Trouble::default()).await.plan;
+    let steps: Vec<String> = plan.steps.iter().filter(|s| s.acts()).map(|s| s.id.to_string()).collect();
+    let place = |name: &str| steps.iter().position(|s| s.starts_with(name)).unwrap_or_else(|| panic!("{name} is not in {steps:?}"));
+    assert!(place("snapshot-before@") < place("etcd@"), "{steps:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_goes_back_and_on_whatever_is_cut() {
     let mut fleet = made(&World::of("three", Scene::three(), now())).await;

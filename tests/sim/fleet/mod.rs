@@ -4,6 +4,7 @@
 mod api;
 mod authorities;
 mod back;
+mod behind;
 mod budget;
 mod engine;
 mod errands;
@@ -11,6 +12,7 @@ mod gates;
 mod grow;
 mod home;
 mod host;
+mod house;
 mod kill;
 mod machine;
 mod neighbours;
