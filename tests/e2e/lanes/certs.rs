@@ -95,7 +95,7 @@ impl Story<'_> {
             machines::ready(self.cluster)?;
             eventually(90, "all pods ready", || machines::system_pods(self.cluster)).map(drop)
         });
-        if alone { ended::tell(self) } else { Ok(()) }
+        ended::tell(self)
     }
 
     fn fresh(&self) -> Result {

@@ -1,7 +1,7 @@
 //! Two of three control planes are lost for good: what refuses, what it says, and how the one that is left becomes three again.
 
 use crate::Result;
-use crate::checks::{Cluster, machines};
+use crate::checks::{Cluster, machines, security};
 use crate::homectl::Homectl;
 use crate::lab::write;
 use crate::scene::{Scene, ensure, eventually};
@@ -56,11 +56,59 @@ fn tell(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
         kubectl.ok(&["create", "configmap", "later", "-n", "default"]).map(drop)
     })?;
     scene.step("three: emptied machines join it by a plain apply", || grow(scene, homectl, cluster))?;
-    scene.check("three: nothing is to be changed", || {
-        let ran = homectl.run("plan", &["--exit-code"])?.with(0)?;
-        ensure(ran.out.contains("No changes."), || ran.seen())
-    });
-    Ok(())
+    scene.check("three: nothing is to be changed", || nothing_left(homectl));
+    scene.step("back: all three are what a backup was, and three new members", || back(scene, homectl, cluster))?;
+    scene.step("recover: the secrets are made anew from all three", || recover(scene, homectl))
+}
+
+/// A restore onto three control planes that live: fresh members of one cluster, of one mind about every key.
+fn back(scene: &Scene, homectl: &Homectl, cluster: &Cluster) -> Result {
+    let (lab, kubectl) = (cluster.lab, &cluster.kubectl);
+    let kept = homectl.dir.join("kept").display().to_string();
+    homectl.run("backup", &["--to", &kept])?.with(0)?;
+    let etcdctl = security::etcdctl(cluster, SURVIVOR)?;
+    let members = || lab.sh(SURVIVOR, &format!("{etcdctl} member list | cut -d , -f 1 | sort"));
+    let revision = || -> Result<u64> {
+        let told = lab.sh(SURVIVOR, &format!("{etcdctl} endpoint status -w json | grep -o '\"revision\":[0-9]*' | grep -o '[0-9]*$'"))?;
+        told.trim().parse().map_err(|error| format!("{error}: {told}"))
+    };
+    kubectl.ok(&["delete", "configmap", "song", "-n", "default"])?;
+    kubectl.ok(&["create", "configmap", "cuckoo", "-n", "default"])?;
+    let (old, seen) = (members()?, revision()?);
+    let file = newest(&kept)?;
+    let ran = homectl.run("restore", &["--yes", "--from", &file])?.with(0)?;
+    scene.figure("a restore onto three control planes, seconds", ran.took);
+    let (new, now) = (members()?, revision()?);
+    ensure(new.lines().count() == 3 && !new.lines().any(|id| old.contains(id)), || format!("members {old} became {new}"))?;
+    ensure(now > seen, || format!("revision {now} after the restore, {seen} before"))?;
+    let mind = lab.sh(SURVIVOR, &format!("{etcdctl} endpoint hashkv --cluster --rev {now} | cut -d , -f 2 | sort | uniq -c"))?;
+    ensure(mind.trim().starts_with("3 ") && mind.lines().count() == 1, || mind)?;
+    ensure(kubectl.ok(&["get", "configmap", "song", "-o", "jsonpath={.data.song}"])? == "tweet", || "the song".into())?;
+    let left = kubectl.ok(&["get", "configmaps", "-n", "default", "-o", "name"])?;
+    ensure(!left.contains("cuckoo"), || left)?;
+    eventually(90, "all nodes Ready", || machines::ready(cluster))?;
+    // Controllers and kubelets hear of what is written now.
+    kubectl.ok(&["create", "deployment", "perch", "-n", "default", "--image=docker.io/library/busybox:1.36", "--", "sleep", "1000000"])?;
+    eventually(90, "a new deployment", || kubectl.pods("default", "app=perch"))?;
+    nothing_left(homectl)
+}
+
+fn newest(folder: &str) -> Result<String> {
+    let entries = std::fs::read_dir(folder).map_err(|error| format!("{folder}: {error}"))?;
+    entries.flatten().map(|e| e.path().display().to_string()).max().ok_or_else(|| "there is no backup".into())
+}
+
+fn recover(scene: &Scene, homectl: &Homectl) -> Result {
+    let path = homectl.dir.join("inventory.secrets.age");
+    std::fs::rename(&path, homectl.dir.join("lost.age")).map_err(|error| error.to_string())?;
+    let ran = homectl.run("recover", &[])?.with(0)?;
+    scene.figure("secrets recovered from four machines, seconds", ran.took);
+    nothing_left(homectl)
+}
+
+fn nothing_left(homectl: &Homectl) -> Result {
+    let ran = homectl.run("plan", &["--exit-code"])?.with(0)?;
+    ensure(ran.out.contains("No changes."), || ran.seen())
 }
 
 /// Nobody comes or goes, and no version moves: with and without those that are off, exit 4, the way out, and the files as they were.

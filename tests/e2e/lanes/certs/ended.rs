@@ -25,7 +25,7 @@ impl Story<'_> {
     /// The same keys and names, of a time that is over: on the machines, and in the secrets file.
     fn end(&self) -> Result {
         self.kill()?;
-        let mut ended = Vec::new();
+        let (mut ended, first) = (Vec::new(), self.cluster.control_plane());
         for file in FILES {
             let key = file.replace("-signing", "");
             let again = format!(
@@ -33,7 +33,14 @@ impl Story<'_> {
                  openssl x509 -in {file}.crt -signkey {key}.key -not_before \"$(as $((now - 86400 * 3650)))\" -not_after \"$(as $((now - 5)))\" -out /run/e2e-ended 2>/dev/null\n\
                  cat /run/e2e-ended >{file}.crt; cat {file}.crt"
             );
-            ended.push(self.cluster.lab.sh(self.cluster.control_plane(), &again)?);
+            ended.push(self.cluster.lab.sh(first, &again)?);
+        }
+        for node in self.cluster.names().into_iter().filter(|n| *n != first) {
+            for (file, pem) in FILES.iter().zip(&ended) {
+                let path = format!("/etc/kubernetes/pki/{file}.crt");
+                self.cluster.lab.put(node, "/run/e2e-ended", pem.as_bytes(), "600")?;
+                self.cluster.lab.sh(node, &format!("[ ! -e {path} ] || cat /run/e2e-ended >{path}"))?;
+            }
         }
         let (path, said) = (self.homectl.inventory().with_extension("secrets.age"), |e: homectl::error::Failure| e.to_string());
         let identity = self.homectl.dir.join("home/.config/homectl/identity.txt");
@@ -42,17 +49,19 @@ impl Story<'_> {
         (all.cluster_ca.cert, all.etcd_ca.cert, all.front_proxy_ca.cert) = (ended[0].clone(), ended[2].clone(), ended[3].clone());
         secrets::save(&path, &all, &identity, &[]).map_err(said)?;
         for node in &self.cluster.nodes {
-            self.cluster
-                .lab
-                .sh(node.name, "systemctl restart --no-block etcd kube-apiserver kube-controller-manager kube-scheduler kubelet")?;
+            let units = if node.control_plane { "etcd kube-apiserver kube-controller-manager kube-scheduler" } else { "" };
+            self.cluster.lab.sh(node.name, &format!("systemctl restart --no-block {units} kubelet kube-proxy"))?;
         }
         Ok(())
     }
 
     fn told_of_the_end(&self) -> Result {
         let all = self.certs(1)?;
-        let authorities = all.iter().filter(|c| c["authority"] == true && c["expired"] == true).count();
-        ensure(authorities == FILES.len(), || format!("{authorities} expired authorities"))?;
+        for node in self.planes() {
+            let ended = |c: &&serde_json::Value| c["node"] == node && c["authority"] == true && c["expired"] == true;
+            let authorities = all.iter().filter(ended).count();
+            ensure(authorities == FILES.len(), || format!("{node}: {authorities} expired authorities"))?;
+        }
         let status = self.homectl.run("status", &[])?.with(1)?;
         ensure(status.out.contains("homectl certs rescue"), || status.seen())?;
         let refused = self.homectl.run("apply", &["--yes"])?.with(1)?;
