@@ -179,29 +179,34 @@ const GAP: f64 = 3.0;
 /// How often is asked at least, a second: less would not see a short gap.
 const RATE: f64 = 3.0;
 
+/// When it was asked, and what was said: `ok`, or something else.
+fn answer(line: &str) -> Option<(f64, &str)> {
+    let mut words = line.split_whitespace();
+    Some((words.next()?.parse().ok()?, words.nth(1).unwrap_or_default()))
+}
+
 /// Ends that, and holds failed requests and the longest time without an answer to their bounds, from the first request to the end.
 fn answers(story: &Story, when: &str) -> Result {
     let lab = story.cluster.lab;
     for (who, now) in [("api", "date +%s.%N"), ("service", "cut -d ' ' -f 1 /proc/uptime")] {
         // By the clock of who asked. The loop that asks ends after the file is there.
         let log = lab.sh(ASKER, &format!("cat /run/e2e-{who}; echo \"$({now}) end\""))?;
-        let answers: Vec<(f64, bool)> = log
-            .lines()
-            .filter_map(|l| {
-                let mut words = l.split_whitespace();
-                Some((words.next()?.parse().ok()?, words.nth(1).is_some_and(|said| said == "ok")))
-            })
-            .collect();
+        let answers: Vec<(f64, &str)> = log.lines().filter_map(answer).collect();
         let (Some((first, _)), Some((end, _)), asked) = (answers.first(), answers.last(), answers.len().saturating_sub(1)) else {
             return Err(format!("{who} was not asked"));
         };
-        let good: Vec<f64> = answers.iter().filter(|(_, ok)| *ok).map(|(at, _)| *at).collect();
-        let failed = asked - good.len();
+        let good: Vec<f64> = answers.iter().filter(|(_, said)| *said == "ok").map(|(at, _)| *at).collect();
+        let others: Vec<String> =
+            answers[..asked].iter().filter(|(_, said)| *said != "ok").map(|(at, said)| format!("{said} at {:.1} s", at - first)).collect();
+        let failed = others.len();
         let points = [&[*first], good.as_slice(), &[*end]].concat();
         let gap = points.windows(2).map(|w| w[1] - w[0]).fold(0.0, f64::max);
         story
             .scene
             .say(&format!("   {who} {when}: {asked} asked in {:.1} s, {failed} failed, {gap:.1} s without an answer at most", end - first));
+        if failed > 0 {
+            story.scene.say(&format!("   {who} {when}: {}", others.iter().take(20).cloned().collect::<Vec<_>>().join(", ")));
+        }
         story.scene.figure(&format!("{who} {when}, longest without an answer, seconds"), Duration::from_secs_f64(gap));
         ensure(failed * ONE_IN <= asked, || format!("{who}: {failed} of {asked} failed"))?;
         ensure(gap <= GAP, || format!("{who}: {gap:.1} s without an answer"))?;
