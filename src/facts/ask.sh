@@ -54,7 +54,10 @@ else
     # A restore that was cut between its two renames: what was there lies beside, and this says where.
     d=$(cat /var/lib/etcd/aside 2>/dev/null) && [ -n "$d" ] && [ -d "$d" ] && say etcd_aside "$d"
 fi
-say etcd_cluster_id "$(cat /var/lib/homectl/etcd-cluster-id 2>/dev/null)"
+id=$(cat /var/lib/homectl/etcd-cluster-id 2>/dev/null)
+say etcd_cluster_id "$id"
+# Where it comes from a restore, that has left a note of itself.
+say etcd_origin "$(cat "/var/lib/etcd/origin-$id" 2>/dev/null)"
 [ -r /etc/homectl/overlay/wg0.conf ] && sed -n 's/^# \([^ ]*\)$/peer=\1/p' /etc/homectl/overlay/wg0.conf
 serving=/var/lib/kubelet/pki/kubelet-server-current.pem
 [ -e $serving ] && openssl x509 -in $serving -noout -checkend 0 >/dev/null 2>&1 && say kubelet_serving yes

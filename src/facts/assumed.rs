@@ -56,6 +56,7 @@ impl Facts {
             etcd_data: false,
             etcd_aside: None,
             etcd_cluster_id: None,
+            etcd_origin: None,
             peers: BTreeSet::new(),
             members: None,
             kubelet_serving: false,

@@ -8,5 +8,5 @@ mod parse;
 
 pub use ask::script;
 pub use members::{Member, members};
-pub use model::{Facts, Foreign, WireGuard};
+pub use model::{Facts, Foreign, Origin, WireGuard};
 pub use parse::parse;

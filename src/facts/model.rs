@@ -108,6 +108,8 @@ pub struct Facts {
     pub etcd_aside: Option<String>,
     /// The etcd cluster ID recorded on the machine.
     pub etcd_cluster_id: Option<String>,
+    /// What that cluster was restored from, where it was.
+    pub etcd_origin: Option<Origin>,
     /// Names of its peers in the overlay, as it was last told.
     pub peers: BTreeSet<String>,
     /// Members of its etcd cluster, or what it said instead; asked of one control plane, and only where somebody joins or leaves.
@@ -118,6 +120,19 @@ pub struct Facts {
     pub skew: i64,
     /// Kernel lets modules be loaded (`/proc/modules` exists).
     pub modules: bool,
+}
+
+/// What a restore notes of itself on each machine that it makes a member of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The ID of the etcd cluster that came out, 16 hex digits.
+    pub id: String,
+    /// Where that cluster went on from.
+    pub revision: u64,
+    /// The ID of the cluster before, where it was known.
+    pub before: Option<String>,
+    /// What was restored, for people.
+    pub title: String,
 }
 
 impl Facts {

@@ -1,6 +1,6 @@
 //! The reply to the facts script, parsed.
 
-use super::model::{Facts, Foreign, WireGuard};
+use super::model::{Facts, Foreign, Origin, WireGuard};
 use crate::cluster::Arch;
 use std::collections::BTreeMap;
 
@@ -65,12 +65,21 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
         etcd_data: get("etcd_data") == "yes" || !get("etcd_aside").is_empty(),
         etcd_aside: Some(get("etcd_aside").to_owned()).filter(|d| !d.is_empty()),
         etcd_cluster_id: Some(get("etcd_cluster_id").to_owned()).filter(|c| !c.is_empty()),
+        etcd_origin: origin(get("etcd_cluster_id"), get("etcd_origin")),
         peers: all(&lines, "peer").collect(),
         members: None,
         kubelet_serving: get("kubelet_serving") == "yes",
         skew: get("clock").parse::<i64>().map_err(|e| format!("clock {:?}: {e}", get("clock")))? - now,
         modules: get("modules") == "yes",
     })
+}
+
+/// `REVISION BEFORE TITLE` of the cluster `id`; `-`: nobody knew the one before.
+fn origin(id: &str, text: &str) -> Option<Origin> {
+    let (revision, rest) = text.split_once(' ')?;
+    let (before, title) = rest.split_once(' ')?;
+    let before = Some(before.to_owned()).filter(|b| b != "-");
+    Some(Origin { id: id.to_owned(), revision: revision.parse().ok()?, before, title: title.to_owned() })
 }
 
 /// `../store/SUM/NAME` → the sum.
@@ -146,6 +155,23 @@ mod tests {
     #[test]
     fn a_cut_reply_is_an_error() {
         assert!(parse(&REPLY[..REPLY.len() - 9], NOW).unwrap_err().contains("cut"));
+    }
+
+    #[test]
+    fn what_a_restore_notes_is_read() {
+        let of = |origin: &str| {
+            let told = format!("etcd_cluster_id=0123456789abcdef\netcd_origin={origin}\n");
+            parse(&REPLY.replace("etcd_cluster_id=\n", &told), NOW).unwrap().etcd_origin
+        };
+        let origin = |before: Option<&str>| Origin {
+            id: "0123456789abcdef".into(),
+            revision: 1_795_000_000_000_000,
+            before: before.map(str::to_owned),
+            title: "the snapshot /srv/a b.db".into(),
+        };
+        assert_eq!(of("1795000000000000 fedcba9876543210 the snapshot /srv/a b.db"), Some(origin(Some("fedcba9876543210"))));
+        assert_eq!(of("1795000000000000 - the snapshot /srv/a b.db"), Some(origin(None)));
+        assert_eq!((of(""), of("x - y")), (None, None));
     }
 
     #[test]

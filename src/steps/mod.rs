@@ -55,7 +55,7 @@ pub use etcd_members::{Told, answered, member_at, members_script, whom_to_ask};
 pub use model::{Ctx, Lane, Mode, Ready, Step, StepId, Test};
 pub use node::{node, warnings};
 pub use renewed::renewed;
-pub use restore::{RESTORE, Restore, Source, check as check_restore};
+pub use restore::{RESTORE, Restore, Source, check as check_restore, revision, revision_script, revisions};
 pub use sealed::sealed;
 pub use snapshots::FOLDER as SNAPSHOTS;
 pub use snapshots::before as snapshot_before;

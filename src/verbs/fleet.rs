@@ -142,6 +142,17 @@ impl Fleet {
         told
     }
 
+    /// How far etcd is, as each control plane says that has data of it.
+    pub(super) async fn revisions(&self, cluster: &Cluster) -> Vec<u64> {
+        let asks = cluster.control_planes().filter_map(|node| {
+            let host = self.hosts.get(&node.name).filter(|_| self.facts.get(&node.name).is_some_and(|f| f.etcd_data))?;
+            Some(async move {
+                host.run(&steps::revision_script(node), &mut |_| ()).await.map(|r| steps::revisions(&r.output)).unwrap_or_default()
+            })
+        });
+        join_all(asks).await.concat()
+    }
+
     /// What went over each node's connections so far, where that was asked for.
     pub(super) fn tell_traffic(&self, global: &Global, out: &Reporter) {
         for (node, host) in self.hosts.iter().filter(|_| global.traffic) {

@@ -43,7 +43,7 @@ mod world;
 
 pub use ground::Ground;
 pub use moving::{InApi, Moving};
-pub use restore::Restoring;
+pub use restore::{Asked, Restoring};
 pub use rollout::Pace;
 
 use crate::cli::{Cli, Verb};

@@ -11,6 +11,7 @@ use crate::cli::{Global, Restore as Args};
 use crate::cluster::{Cluster, Component, Lock, Node, etcd_step, kubernetes_step};
 use crate::error::{Failure, Result, exit};
 use crate::exec::{EventKind, Sink};
+use crate::facts::Facts;
 use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::secrets::Secrets;
@@ -21,6 +22,23 @@ use semver::Version;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
+
+/// What a restore follows from, besides what it restores.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    pub cluster: &'a Cluster,
+    /// PEM of etcd's authority.
+    pub etcd_ca: &'a str,
+    /// Of every machine that answered, by node.
+    pub facts: &'a BTreeMap<String, Facts>,
+    /// The etcd cluster's ID in the lock, and in the backup.
+    pub recorded: Option<&'a str>,
+    pub backed_up: Option<&'a str>,
+    /// The one control plane that is left, where it is that.
+    pub survivor: Option<&'a str>,
+    /// Where etcd goes on from, unless the restore is under way already.
+    pub revision: u64,
+}
 
 /// A restore that this run is for.
 #[derive(Debug, Clone)]
@@ -33,6 +51,29 @@ pub struct Restoring {
 }
 
 impl Restoring {
+    /// The restore that is `asked` for: of the snapshot in `file` on this computer, or of what the survivor has. `title` is what it is for people.
+    ///
+    /// # Errors
+    /// A file that cannot be read; control planes that must be there and are not.
+    pub fn of(asked: &Asked<'_>, file: Option<&Path>, title: &str) -> Result<Self> {
+        let members = members(asked.cluster, asked.facts, asked.survivor)?;
+        let source = match file {
+            Some(file) => Source::Snapshot { sha256: sha256_of(file)?, title: title.to_owned() },
+            None => Source::Survivor,
+        };
+        let known: Vec<&str> = asked.recorded.into_iter().chain(asked.backed_up).collect();
+        let before = (asked.recorded, known.first().copied());
+        let restore = Restore::asked(asked.cluster, asked.etcd_ca, before, &source, &members, asked.facts, asked.revision);
+        Ok(Self { restore, file: file.map(Path::to_owned), known: known.into_iter().map(str::to_owned).collect() })
+    }
+
+    /// Whether every member says that it is one.
+    #[must_use]
+    pub fn is_done(&self, facts: &BTreeMap<String, Facts>) -> bool {
+        let is = |name| facts.get(name).and_then(|f| f.etcd_cluster_id.as_ref()) == Some(&self.restore.id);
+        self.restore.members.iter().all(is)
+    }
+
     /// Sends the snapshot to every machine that is going to make a member of it.
     ///
     /// # Errors
@@ -89,21 +130,25 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<
         Some(node) => Global { limit: vec![node.clone()], ..global.clone() },
         None => global.clone(),
     };
-    let members = members(&world.cluster, &fleet, args.from_node.as_deref())?;
-    let source = match &origin.file {
-        Some(file) => Source::Snapshot { sha256: sha256_of(file)?, title: origin.title.clone() },
-        None => Source::Survivor,
+    let manifest = origin.backup.as_ref().map(|o| &o.content.manifest);
+    let seen = fleet.revisions(&world.cluster).await.into_iter().chain(manifest.map(|m| m.snapshot.revision));
+    let asked = Asked {
+        cluster: &world.cluster,
+        etcd_ca: &world.opened()?.etcd_ca.cert,
+        facts: &fleet.facts,
+        recorded: world.lock.etcd_cluster_id.as_deref(),
+        backed_up: manifest.map(|m| m.etcd_cluster_id.as_str()),
+        survivor: args.from_node.as_deref(),
+        revision: steps::revision(world.now, seen),
     };
-    let before = world.lock.etcd_cluster_id.clone();
-    let restore = Restore::new(&world.cluster, &world.opened()?.etcd_ca.cert, before.as_deref(), source, &members);
-    let id = restore.id.clone();
-    let known = before.into_iter().chain(origin.backup.as_ref().map(|o| o.content.manifest.etcd_cluster_id.clone())).collect();
+    let restoring = Restoring::of(&asked, origin.file.as_deref(), &origin.title)?;
+    let id = restoring.restore.id.clone();
     world.cluster.etcd_cluster_id = Some(id.clone());
     if let Some(node) = &args.from_node {
         survivor::is_last(&world.cluster, &fleet, node, &id).await?;
         fleet.keep_only(node);
     }
-    world.restoring = Some(Restoring { restore, file: origin.file.clone(), known });
+    world.restoring = Some(restoring);
     let plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
     out.propose(&plan);
     if plan.counts().changes() == 0 {
@@ -276,12 +321,12 @@ fn doubts(snapshot: &Path, secrets: &Secrets) -> Result<Vec<String>> {
 }
 
 /// The control planes that are to be members: all of the inventory, or the one that is left; each must answer.
-fn members<'a>(cluster: &'a Cluster, fleet: &Fleet, survivor: Option<&str>) -> Result<Vec<&'a Node>> {
+fn members<'a>(cluster: &'a Cluster, facts: &BTreeMap<String, Facts>, survivor: Option<&str>) -> Result<Vec<&'a Node>> {
     let all: Vec<&Node> = cluster.control_planes().collect();
     if let Some(name) = survivor {
         let node = all.into_iter().find(|n| n.name == name);
         let node = node.ok_or_else(|| Failure::new(exit::USAGE, format!("{name} is no control plane of the inventory")))?;
-        return match fleet.facts.get(name) {
+        return match facts.get(name) {
             Some(facts) if facts.etcd_data => Ok(vec![node]),
             Some(_) => Err(Failure::refused("it has no data of etcd, so nothing of the cluster is left here").on(name).help(
                 "name the control plane whose disk is whole; if there is none, restore a backup (--from), or a snapshot (--snapshot) of a control plane's /var/lib/homectl/snapshots",
@@ -289,7 +334,7 @@ fn members<'a>(cluster: &'a Cluster, fleet: &Fleet, survivor: Option<&str>) -> R
             None => Err(Failure::failed("the machine does not answer").on(name)),
         };
     }
-    let silent: Vec<&str> = all.iter().map(|n| n.name.as_str()).filter(|n| !fleet.facts.contains_key(*n)).collect();
+    let silent: Vec<&str> = all.iter().map(|n| n.name.as_str()).filter(|n| !facts.contains_key(*n)).collect();
     if silent.is_empty() {
         return Ok(all);
     }
@@ -300,8 +345,7 @@ fn members<'a>(cluster: &'a Cluster, fleet: &Fleet, survivor: Option<&str>) -> R
 /// Records the new etcd cluster once every member says that it is one: also after a run that failed later on.
 async fn record(world: &mut World, fleet: &mut Fleet, id: &str, out: &Reporter) -> Result<()> {
     let asked = fleet.ask_again(world).await;
-    let is = |name: &String| fleet.facts.get(name).and_then(|f| f.etcd_cluster_id.as_deref()) == Some(id);
-    if asked.is_ok() && world.restoring.as_ref().is_some_and(|r| r.restore.members.iter().all(is)) {
+    if asked.is_ok() && world.restoring.as_ref().is_some_and(|r| r.is_done(&fleet.facts)) {
         return world.record_etcd(Some(id));
     }
     out.talk(&format!(

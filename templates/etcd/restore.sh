@@ -4,6 +4,7 @@ umask 077
 finish() { # What is in the place of etcd's data is whole from the first moment on, and nothing else lies about then.
     rm -rf "$data/restoring" "$data/salvage" "$data/aside"
     [ -z "$sha256" ] || rm -f "$snapshot"
+    for old in "$data"/origin-*; do [ "$old" = "$data/origin-$id" ] || rm -f "$old"; done
     sync -f "$data"
     mv -T "$data/restored" "$data/member"
     sync -f "$data"
@@ -54,6 +55,11 @@ else
     cd /
 fi
 mkdir -m 0700 "$data/restoring"
+# Every member has the same snapshot, and so the same leap.
+at=$(/opt/homectl/bin/etcdutl snapshot status "$snapshot" -w json 2>"$data/restoring/log" </dev/null | sed -n 's/.*"revision":\([0-9]*\).*/\1/p')
+[ -n "$at" ] || last "$data/restoring/log"
+leap=$((revision - at))
+[ "$leap" -ge "$least" ] || leap=$least
 /opt/homectl/bin/etcdutl snapshot restore "$snapshot" --data-dir "$data/restoring/data" --name "$name" \
     --initial-cluster "$list" --initial-advertise-peer-urls "$url" --initial-cluster-token "$token" \
     --bump-revision "$leap" --mark-compacted >"$data/restoring/log" 2>&1 </dev/null || last "$data/restoring/log"
@@ -72,6 +78,8 @@ mv -T "$data/restoring/data/member" "$data/restored"
 sync -f "$data"
 # The record comes before the data: with it alone nothing starts, and the next run goes on. Data without its record
 # would start with the machine, take entries, and then be restored once more.
+printf '%s\n' "$origin" >"$data/origin-$id"
+sync "$data/origin-$id" "$data"
 mkdir -p /var/lib/homectl
 umask 022
 printf '%s\n' "$id" >"$recorded.new"

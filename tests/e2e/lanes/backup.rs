@@ -10,8 +10,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const CANARIES: &str = include_str!("../manifests/canaries.yaml");
-/// By how much a restore makes etcd's revision leap.
-const LEAP: u64 = 1_000_000_000;
 
 pub(crate) fn run(scene: &Scene) -> Result {
     super::in_lab(scene, &HOUSE, "trixie", |homectl, cluster| Story { scene, homectl, cluster }.tell())
@@ -39,6 +37,13 @@ impl Story<'_> {
     /// The same, as it is called where it lies on the worker.
     fn shelved(&self) -> Result<String> {
         Ok(format!("{SHELF}/{}", self.file()?.file_name().unwrap_or_default().display()))
+    }
+
+    /// The older of the two there: nobody restores backups in the order in which they were taken.
+    fn older(&self) -> Result<String> {
+        let name = self.cluster.lab.sh("cellar", "ls /srv/backups | sort | head -n 1")?;
+        ensure(format!("{SHELF}/{}", name.trim()) != self.shelved()?, || name.clone())?;
+        Ok(format!("{SHELF}/{}", name.trim()))
     }
 
     /// The lab's inventory with these two alone, and where backups are to go.
@@ -70,7 +75,7 @@ impl Story<'_> {
         scene.check("restore: nothing is to be changed after it", || self.no_changes());
         scene.step("recover: the secrets file is lost, and made anew from the machine", || self.recover())?;
         scene.check("recover: nothing is to be changed after it", || self.no_changes());
-        scene.step("restore: onto a new machine, from the worker's copy; the laptop is new, too", || self.elsewhere())?;
+        scene.step("restore: onto a new machine, from the worker's older copy; the laptop is new, too", || self.elsewhere())?;
         scene.check("restore: nothing is to be changed there, too", || self.no_changes());
         Ok(())
     }
@@ -188,8 +193,7 @@ impl Story<'_> {
         let ran = self.homectl.run("restore", &["--yes", "--from", &self.shelved()?])?.with(0)?;
         self.scene.figure("a restore in place, seconds", ran.took);
         self.sings()?;
-        let after = self.revision()?;
-        ensure(after > revision && after > LEAP, || format!("revision {after} after the restore, {revision} before"))?;
+        self.no_time_machine(revision)?;
         ensure(self.etcd_id()? != id, || format!("still {id}"))?;
         eventually(60, "all nodes Ready", || machines::ready(self.cluster))?;
         eventually(60, "the system's pods", || machines::system_pods(self.cluster))?;
@@ -227,9 +231,16 @@ impl Story<'_> {
         ensure(ran.err.contains("three authorities"), || ran.seen())
     }
 
+    /// Revisions go on above what was `seen`, and stay exact in everybody's numbers.
+    fn no_time_machine(&self, seen: u64) -> Result {
+        let now = self.revision()?;
+        ensure(now > seen && now < 1 << 53, || format!("revision {now} after the restore, {seen} before"))
+    }
+
     /// The control plane and the laptop burnt; there is a worker that keeps a copy, another copy elsewhere, a bare machine, and the age identity.
     fn elsewhere(&self) -> Result {
         let (homectl, lab) = (self.homectl, self.cluster.lab);
+        let (seen, shelved) = (self.revision()?, self.older()?);
         lab.each("kill", &["attic"])?;
         for end in ["toml", "lock", "secrets.age", "known_hosts"] {
             let path = homectl.dir.join("inventory").with_extension(end);
@@ -237,7 +248,6 @@ impl Story<'_> {
                 std::fs::remove_file(&path).map_err(|error| error.to_string())?;
             }
         }
-        let shelved = self.shelved()?;
         let ran = homectl.words("restore", &["--yes", "--from", &shelved])?.with(64)?;
         ensure(ran.err.contains("no inventory that says how to reach it"), || ran.seen())?;
         homectl.bare("backup", &["unpack", &self.file()?.display().to_string()])?.with(0)?;
@@ -250,6 +260,7 @@ impl Story<'_> {
         let ran = homectl.run("restore", &["--yes", "--from", &shelved])?.with(0)?;
         self.scene.figure("a restore onto a bare machine, seconds", ran.took);
         self.kubeconfig()?;
+        self.no_time_machine(seen)?;
         self.sings()?;
         eventually(60, "all nodes Ready", || machines::ready(self.cluster))?;
         let kept = lab.sh("cellar", "ls /srv/backups | wc -l")?;

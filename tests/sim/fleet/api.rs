@@ -87,7 +87,7 @@ impl Api {
         let Some(told) = told.map(|text| text.trim().to_owned()) else { return };
         let mut content = self.content.lock().unwrap();
         if *content != told {
-            if let Some(store) = self.snapshots.get(&told) {
+            if let Some(store) = told.lines().next().and_then(|name| self.snapshots.get(name)) {
                 self.store.lock().unwrap().clone_from(store);
             }
             *content = told;

@@ -3,6 +3,7 @@
 use super::api::{Api, ApiFault, Store};
 use super::host::{Cut, Fault, Host, Operator};
 use super::machine::{Machine, Picture};
+use super::restoring::Restored;
 use super::supply::Shelf;
 use super::survey::{Survey, survey};
 use crate::world::World;
@@ -59,7 +60,7 @@ pub(crate) struct Errand {
     /// Releases that machines may run besides the one that is wanted.
     pub(crate) others: Vec<Release>,
     pub(crate) moving: Option<Moving>,
-    pub(crate) restoring: Option<Restoring>,
+    pub(crate) restoring: Option<Restored>,
     /// How it is gone about.
     pub(crate) pace: Pace,
     /// The one machine that takes part; then the API is left out, as `--limit` has it.
@@ -71,6 +72,8 @@ pub(crate) struct Fleet {
     dir: TempDir,
     pub(crate) world: World,
     pub(crate) errand: Errand,
+    /// What the last run restored, as the verb made it of the errand.
+    pub(crate) restoring: Option<Restoring>,
     pub(crate) api: Api,
     /// Items that were spoiled, by machine and address, and before which of their commands next; `None`: no more.
     pub(crate) tried: BTreeMap<String, Option<usize>>,
@@ -122,7 +125,8 @@ impl Fleet {
     pub(crate) fn of_the_first(there: usize, world: World) -> Self {
         let dir = place();
         let (errand, tried) = (Errand::default(), BTreeMap::new());
-        let fleet = Self { api: api(dir.path(), &world, Store::new()), dir, world, errand, tried, there, looks: Mutex::default() };
+        let fleet =
+            Self { api: api(dir.path(), &world, Store::new()), dir, world, errand, restoring: None, tried, there, looks: Mutex::default() };
         for machine in fleet.machines() {
             machine.install();
             let id = steps::founding_id(&fleet.world.cluster, &fleet.world.secrets.etcd_ca.cert);
@@ -141,8 +145,8 @@ impl Fleet {
         }
         let world = self.world.clone();
         let api = self.api.at(dir.path(), &world);
-        let fleet =
-            Self { api, dir, world, errand: self.errand.clone(), tried: self.tried.clone(), there: self.there, looks: Mutex::default() };
+        let (errand, tried) = (self.errand.clone(), self.tried.clone());
+        let fleet = Self { api, dir, world, errand, restoring: None, tried, there: self.there, looks: Mutex::default() };
         fleet.machines().for_each(|m| m.write_shell());
         fleet
     }
@@ -218,6 +222,7 @@ impl Fleet {
         let hosts: BTreeMap<String, Connection> =
             self.machines().zip(opened).map(|(m, h)| (m.name, Arc::new(h) as Arc<dyn Remote>)).collect();
         self.ask(&hosts).await;
+        self.make_restoring();
         let (plan, steps) = self.plan(mode, &hosts).await;
         let spoiled = self.prepare(&plan, &steps, trouble);
         let programs = Shelf::new(&self.dir.path().join("programs"));
@@ -225,7 +230,7 @@ impl Fleet {
         let heard = events.clone();
         let sink = Sink::new(move |kind: EventKind| heard.lock().unwrap().push(serde_json::to_string(&kind).unwrap()));
         works.store(true, Ordering::Relaxed);
-        let sent = match &self.errand.restoring {
+        let sent = match &self.restoring {
             Some(restoring) => restoring.deliver(&hosts, &plan, &sink).await,
             None => Ok(()),
         };
@@ -322,7 +327,7 @@ impl Fleet {
             releases: &releases,
             pace,
             moving: self.errand.moving.as_ref(),
-            restoring: self.errand.restoring.as_ref(),
+            restoring: self.restoring.as_ref(),
             now: world.now,
         };
         let mut rollout = if mode == Mode::Present { ground.rollout().unwrap() } else { Rollout::default() };

@@ -1,13 +1,13 @@
 //! What is done to a cluster that lives, and cut inside every item of its plan: a control plane leaves, etcd's data is restored.
 
 use super::engine::{Errand, Fleet, Trouble, told};
-use super::kill::{How, changed, converge, every, left, made, now, same, spoil};
+use super::kill::{How, changed, converge, every, left, made, now, same, spoil, spoil_what_there_is};
 use super::machine::Picture;
+use super::restoring::Restored;
 use crate::scenes::Scene;
 use crate::world::World;
-use homectl::cluster::Node;
-use homectl::steps::{Mode, Restore, Source};
-use homectl::verbs::{Moving, Restoring};
+use homectl::steps::Mode;
+use homectl::verbs::Moving;
 use std::fs;
 use std::path::Path;
 
@@ -115,19 +115,11 @@ async fn lived() -> Fleet {
     fleet
 }
 
-/// The errand, and the cluster as it will be.
-fn restoring(fleet: &Fleet, source: Source, members: &[&Node], file: Option<&Path>) -> (Errand, World) {
-    let world = &fleet.world;
-    let before = world.cluster.etcd_cluster_id.clone();
-    let restore = Restore::new(&world.cluster, &world.secrets.etcd_ca.cert, before.as_deref(), source, members);
-    for machine in fleet.machines() {
-        let id = u64::from_str_radix(&restore.id, 16).unwrap().to_string();
-        fs::write(machine.ctl().join("restored-id"), id + "\n").unwrap();
-    }
-    let mut after = world.clone();
-    after.cluster.etcd_cluster_id = Some(restore.id.clone());
-    let restoring = Restoring { restore, file: file.map(Path::to_owned), known: before.into_iter().collect() };
-    (Errand { restoring: Some(restoring), ..Errand::default() }, after)
+/// The errand: a snapshot, or what the machine has that alone takes part.
+fn restoring(fleet: &Fleet, file: Option<&Path>, only: Option<&str>) -> Errand {
+    let recorded = fleet.world.cluster.etcd_cluster_id.clone();
+    let restoring = Some(Restored { file: file.map(Path::to_owned), recorded, passing: 0 });
+    Errand { restoring, only: only.map(str::to_owned), ..Errand::default() }
 }
 
 /// What etcd had before the restore lies aside on the machine.
@@ -145,12 +137,10 @@ async fn a_snapshot_is_restored_whatever_is_cut() {
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("snapshot.db");
     fs::write(&file, "then\n").unwrap();
-    let source = Source::Snapshot { sha256: homectl::backup::sha256_of(&file).unwrap(), title: "then".into() };
-    let members: Vec<&Node> = fleet.world.cluster.control_planes().collect();
-    let (errand, after) = restoring(&fleet, source, &members, Some(&file));
+    let errand = restoring(&fleet, Some(&file), None);
     let begun = || {
         let mut copy = fleet.copy();
-        (copy.errand, copy.world) = (errand.clone(), after.clone());
+        copy.errand = errand.clone();
         copy
     };
     let mut undisturbed = begun();
@@ -175,12 +165,10 @@ async fn a_survivor_is_restored_whatever_is_cut() {
     for name in ["cellar", "garage", "shed"] {
         fleet.machine(name).off();
     }
-    let attic = fleet.world.cluster.node("attic").unwrap();
-    let (errand, after) = restoring(&fleet, Source::Survivor, &[attic], None);
-    let errand = Errand { only: Some("attic".into()), ..errand };
+    let errand = restoring(&fleet, None, Some("attic"));
     let begun = || {
         let mut copy = fleet.copy();
-        (copy.errand, copy.world) = (errand.clone(), after.clone());
+        copy.errand = errand.clone();
         copy
     };
     let mut undisturbed = begun();
@@ -194,6 +182,50 @@ async fn a_survivor_is_restored_whatever_is_cut() {
         restore_with_cuts(&mut cut, how).await;
         same("restored with cuts", &expected, &cut);
         assert!(is_kept(&cut, "attic"), "what was there is gone");
+    }
+}
+
+/// The one revision that all control planes have.
+fn revision(fleet: &Fleet) -> u64 {
+    let of = |name| fs::read_to_string(fleet.machine(name).root().join("var/lib/etcd/member/content")).unwrap();
+    let all = ["attic", "cellar", "garage"].map(of);
+    assert!(all.iter().all(|text| *text == all[0]), "{all:?}");
+    all[0].lines().find_map(|line| line.strip_prefix("revision ")).unwrap().parse().unwrap()
+}
+
+/// One restore after the other: of a newer snapshot, of an older one, of the same once more; while time goes by, and whatever is cut.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_restore_takes_anybody_back_in_time() {
+    let mut fleet = lived().await;
+    let then = fleet.api.snapshots["then"].clone();
+    fleet.api.snapshots.insert("long ago".into(), then);
+    let folder = tempfile::TempDir::new().unwrap();
+    let snapshot = |name: &str, revision: u64| {
+        let file = folder.path().join(name);
+        fs::write(&file, format!("{name}\nrevision {revision}\n")).unwrap();
+        file
+    };
+    let (newer, older) = (snapshot("then", 500_000), snapshot("long ago", 400_000));
+    let (mut seen, mut ids) = (500_000, Vec::new());
+    for (file, how) in [(&newer, How::Power), (&older, How::Shells), (&older, How::Shells)] {
+        let mut errand = restoring(&fleet, Some(file), None);
+        errand.restoring.as_mut().unwrap().passing = 1;
+        fleet.errand = errand;
+        // Cut in the middle of it, on one machine after the other, and gone on with later.
+        let spoiled = spoil_what_there_is(&mut fleet, Mode::Present, how, &["attic", "cellar", "garage"], 3).await;
+        let restored = fleet.restoring.clone().unwrap();
+        assert!(spoiled > 1 && restored.is_done(&fleet.world.facts), "{spoiled}");
+        assert!(!ids.contains(&restored.restore.id), "{ids:?}");
+        ids.push(restored.restore.id);
+        ends(&mut fleet, "restored").await;
+        let now = revision(&fleet);
+        assert!(now > seen && now < 1 << 52, "{now} after {seen}");
+        // Life goes on.
+        seen = now + 250_000;
+        for name in ["attic", "cellar", "garage"] {
+            let content = fleet.machine(name).root().join("var/lib/etcd/member/content");
+            fs::write(&content, fs::read_to_string(&content).unwrap().replace(&now.to_string(), &seen.to_string())).unwrap();
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod machine;
 mod neighbours;
 mod quorum;
 mod renewed;
+mod restoring;
 mod sealed;
 mod supply;
 mod survey;
