@@ -52,7 +52,9 @@ if [ -d /var/lib/etcd/member ]; then
     say etcd_data yes
 else
     # A restore that was cut between its two renames: what was there lies beside, and this says where.
-    d=$(cat /var/lib/etcd/aside 2>/dev/null) && [ -n "$d" ] && [ -d "$d" ] && say etcd_aside "$d"
+    d=$(cat /var/lib/etcd/aside 2>/dev/null) && [ -n "$d" ] && [ -d "$d" ] || d=/var/lib/etcd/restored
+    # Or before its last one: what it made lies beside, whole.
+    [ -d "$d" ] && say etcd_aside "$d"
 fi
 id=$(cat /var/lib/homectl/etcd-cluster-id 2>/dev/null)
 say etcd_cluster_id "$id"

@@ -104,7 +104,8 @@ pub struct Facts {
     pub etcd_version: Option<String>,
     /// Whether `/var/lib/etcd` holds a member's data.
     pub etcd_data: bool,
-    /// Where a restore that was cut has left the member's data, while nothing is in its place: then the machine has data all the same.
+    /// Where a restore that was cut has left the member's data, the old or the new, while nothing is in its place: then the machine
+    /// has data all the same.
     pub etcd_aside: Option<String>,
     /// The etcd cluster ID recorded on the machine.
     pub etcd_cluster_id: Option<String>,

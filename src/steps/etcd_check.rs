@@ -3,6 +3,7 @@
 
 use super::etcd::{members, token};
 use super::etcd_members::{answered, member_of};
+use super::etcd_recorded;
 use crate::cluster::{Cluster, Node};
 use crate::error::{Failure, Result};
 use crate::facts::{Facts, Member};
@@ -35,8 +36,7 @@ pub fn check(cluster: &Cluster, facts: &BTreeMap<String, Facts>, etcd_ca: Option
     let recorded: BTreeMap<&str, &str> = seen.iter().filter_map(|(n, f)| Some((n.name.as_str(), f.etcd_cluster_id.as_deref()?))).collect();
     let known = cluster.etcd_cluster_id.as_deref();
     demoted(cluster, facts)?;
-    aside(&seen)?;
-    one_cluster(known, &recorded)?;
+    etcd_recorded::one_cluster(known, &seen)?;
     if without.is_empty() {
         return Ok(());
     }
@@ -58,17 +58,6 @@ fn demoted(cluster: &Cluster, facts: &BTreeMap<String, Facts>) -> Result<()> {
         .help(format!(
             "a control plane leaves by its name: give it back its role, then `homectl remove-node INVENTORY {0}`, then `homectl add-node INVENTORY {0} ADDRESS --role worker`",
             node.name
-        )))
-}
-
-/// A restore was cut while it replaced a member's data: only it may go on there.
-fn aside(seen: &[(&Node, &Facts)]) -> Result<()> {
-    let Some((node, folder)) = seen.iter().find_map(|(n, f)| Some((n, f.etcd_aside.as_ref()?))) else { return Ok(()) };
-    Err(Failure::refused("a restore was cut off here while it replaced etcd's data")
-        .on(&node.name)
-        .seen(format!("what was there is whole, in {folder}; nothing is in its place yet"))
-        .help(format!(
-            "run the same homectl restore again: it goes on; or, to have the cluster of before: on it, mv {folder} /var/lib/etcd/member && rm /var/lib/etcd/aside"
         )))
 }
 
@@ -108,24 +97,6 @@ pub fn arithmetic(members: &[Member]) -> String {
     let answer = voters.iter().filter(|m| m.healthy).count();
     let (s, are) = (if voters.len() == 1 { " votes" } else { "s vote" }, if answer == 1 { "answers" } else { "answer" });
     format!("{} member{s} ({}), {answer} {are}, {} needed", voters.len(), called.join(", "), voters.len() / 2 + 1)
-}
-
-/// All that is recorded is one and the same cluster.
-fn one_cluster(known: Option<&str>, recorded: &BTreeMap<&str, &str>) -> Result<()> {
-    let Some(expected) = known.or_else(|| recorded.values().next().copied()) else { return Ok(()) };
-    let Some((node, other)) = recorded.iter().find(|(_, id)| **id != expected) else { return Ok(()) };
-    let whose = if known.is_some() { "the inventory's lock says" } else { "another control plane says" };
-    let refused = Failure::refused(format!("it belongs to etcd cluster {other}, {whose} {expected}")).on(*node);
-    // All that answer are of one cluster, and it is the lock that is alone.
-    if recorded.values().all(|id| id == other) {
-        return Err(refused.help(
-            "every control plane that answers says so: the lock is older than a restore. Pull it from where it was committed; where nobody \
-             has it, run the same `homectl restore` again: it is known to be done, and is recorded",
-        ));
-    }
-    Err(refused.help(
-        "this machine was part of another cluster: free it with that cluster's inventory (homectl reset), or take it out of this one",
-    ))
 }
 
 /// What to do where etcd has lost its majority; said by everything that would need it.
@@ -336,17 +307,6 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_from_before_a_restore_is_no_reason_to_free_a_machine() {
-        let remedy = |ids: [&str; 2]| {
-            let recorded = BTreeMap::from([("attic", ids[0]), ("cellar", ids[1])]);
-            one_cluster(Some("old"), &recorded).unwrap_err().remedy().unwrap().to_owned()
-        };
-        let behind = remedy(["new", "new"]);
-        assert!(behind.contains("the lock is older than a restore") && !behind.contains("homectl reset"), "{behind}");
-        assert!(remedy(["old", "new"]).contains("homectl reset"));
-    }
-
-    #[test]
     fn one_silent_member_is_not_the_majority() {
         let mut fixture = Fixture::four();
         fixture.cluster.etcd_cluster_id = Some("a".repeat(16));
@@ -366,16 +326,6 @@ mod tests {
         let e = super::super::majority(&fixture.facts).unwrap_err();
         assert_eq!(e.evidence(), ["attic: context deadline exceeded", "cellar: connection refused"]);
         assert_eq!(e.remedy(), Some(RUNBOOK));
-    }
-
-    #[test]
-    fn what_a_restore_has_moved_aside_is_not_lost() {
-        let mut fixture = Fixture::four();
-        let attic = fixture.facts.get_mut("attic").unwrap();
-        (attic.etcd_data, attic.etcd_aside) = (true, Some("/var/lib/etcd/before-1".into()));
-        let e = check(&fixture.cluster, &fixture.facts, Some("ca")).unwrap_err();
-        assert_eq!((e.exit_code(), e.node()), (crate::error::exit::REFUSED, Some("attic")));
-        assert!(e.remedy().unwrap().contains("homectl restore again"), "{e}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod etcd_cluster;
 mod etcd_join;
 mod etcd_majority;
 mod etcd_members;
+mod etcd_recorded;
 mod firewall;
 #[cfg(test)]
 mod fixture;

@@ -153,23 +153,31 @@ fn asked<'a>(ctx: &Ctx<'a>) -> Option<&'a Restore> {
 }
 
 /// Refuses a restore onto machines of another cluster: all that a control plane has recorded must be `known` here (the cluster
-/// before, as the lock and the backup call it) or what comes out.
+/// before, as the lock and the backup call it), or what a restore has made of such a one, this or another that was cut.
 ///
 /// # Errors
 /// A refusal that names the machine.
 pub fn check(cluster: &Cluster, facts: &BTreeMap<String, Facts>, restore: &Restore, known: &[String]) -> Result<()> {
-    let of = |node: &str| facts.get(node).and_then(|f| f.etcd_cluster_id.as_ref());
+    let ours = |id: &String| *id == restore.id || known.contains(id);
     let foreign = cluster.control_planes().find_map(|n| {
-        let id = of(&n.name).filter(|id| **id != restore.id && !known.contains(id))?;
-        Some((n.name.as_str(), id))
+        let told = facts.get(&n.name)?;
+        let id = told.etcd_cluster_id.as_ref().filter(|id| !ours(id))?;
+        let origin = told.etcd_origin.as_ref();
+        (!origin.and_then(|o| o.before.as_ref()).is_some_and(ours)).then_some((n, id, origin))
     });
-    match foreign {
-        None => Ok(()),
-        Some((node, id)) => Err(Failure::refused(format!("it belongs to etcd cluster {id}, which is neither the lock's nor the backup's"))
-            .on(node)
-            .seen(format!("known: {}", known.join(", ")))
-            .help("is it the right machine, and the right backup? If what it has may go, free it with its own cluster's inventory (homectl reset)")),
-    }
+    let Some((node, id, origin)) = foreign else { return Ok(()) };
+    let refused = Failure::refused(format!("it belongs to etcd cluster {id}, which is neither the lock's nor the backup's"))
+        .on(&node.name)
+        .seen(format!("known: {}", known.join(", ")));
+    Err(match origin {
+        Some(origin) => refused.seen(format!("it was restored there: {}", origin.title)).help(
+            "the lock is older than that restore. Pull it from where it was committed; where nobody has it, run that same restore again: it is \
+             known to be done, and is recorded; then this one",
+        ),
+        None => refused.help(
+            "is it the right machine, and the right backup? If what it has may go, free it with its own cluster's inventory (homectl reset)",
+        ),
+    })
 }
 
 /// Everything that reads or writes etcd stops.
@@ -303,6 +311,28 @@ mod tests {
         let attic: Vec<&Node> = fixture.cluster.control_planes().take(1).collect();
         let left = Restore::new(&fixture.cluster, &fixture.secrets.etcd_ca.cert, None, Source::Survivor, &attic, TIME);
         assert!(left.members == ["attic"] && left.id != first.id);
+    }
+
+    #[test]
+    fn what_another_restore_has_begun_is_replaced_and_what_nobody_knows_is_not() {
+        let mut fixture = Fixture::four();
+        let lock = "0123456789abcdef";
+        let begun = restore(&fixture, Some(lock), TIME);
+        has(&mut fixture, "garage", &begun);
+        fixture.facts.get_mut("attic").unwrap().etcd_cluster_id = Some(lock.into());
+        let cellar: Vec<&Node> = fixture.cluster.control_planes().collect();
+        let source = Source::Snapshot { sha256: "6".repeat(64), title: "the right one".into() };
+        let ca = &fixture.secrets.etcd_ca.cert;
+        let other = Restore::asked(&fixture.cluster, ca, (Some(lock), Some(lock)), &source, &cellar, &fixture.facts, TIME + 9);
+        let said = |known: &str| check(&fixture.cluster, &fixture.facts, &other, &[known.to_owned()]);
+        assert!(said(lock).is_ok() && other.revision == TIME + 9);
+        // A lock from before both: the first is known by its note, and nothing is to be freed.
+        fixture.facts.get_mut("attic").unwrap().etcd_cluster_id = None;
+        let e = check(&fixture.cluster, &fixture.facts, &other, &["aaaaaaaaaaaaaaaa".to_owned()]).unwrap_err();
+        assert!(e.node() == Some("garage") && e.remedy().unwrap().contains("run that same restore again"), "{e}");
+        fixture.facts.get_mut("garage").unwrap().etcd_origin = None;
+        let e = check(&fixture.cluster, &fixture.facts, &other, &[lock.to_owned()]).unwrap_err();
+        assert!(e.remedy().unwrap().contains("homectl reset"), "{e}");
     }
 
     #[test]

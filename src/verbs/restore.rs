@@ -67,11 +67,11 @@ impl Restoring {
         Ok(Self { restore, file: file.map(Path::to_owned), known: known.into_iter().map(str::to_owned).collect() })
     }
 
-    /// Whether every member says that it is one.
+    /// Whether every member says that it is one, and that its data is in its place.
     #[must_use]
     pub fn is_done(&self, facts: &BTreeMap<String, Facts>) -> bool {
-        let is = |name| facts.get(name).and_then(|f| f.etcd_cluster_id.as_ref()) == Some(&self.restore.id);
-        self.restore.members.iter().all(is)
+        let is = |f: &Facts| f.etcd_cluster_id.as_ref() == Some(&self.restore.id) && f.etcd_data && f.etcd_aside.is_none();
+        self.restore.members.iter().all(|name| facts.get(name).is_some_and(is))
     }
 
     /// Sends the snapshot to every machine that is going to make a member of it.
@@ -152,8 +152,9 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<
     let plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
     out.propose(&plan);
     if plan.counts().changes() == 0 {
-        world.record_etcd(Some(&id))?;
-        return Ok(exit::OK);
+        // What is blocked cannot be seen, or cannot be done: only what every member says is recorded.
+        record(&mut world, &mut fleet, &id, out).await?;
+        return Ok(if plan.counts().blocked == 0 { exit::OK } else { exit::FAILED });
     }
     let question = format!(
         "Everything that the cluster learnt since {} is given up; etcd's data as it is now is moved aside, not removed.",
