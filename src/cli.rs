@@ -421,8 +421,8 @@ Examples:
   homectl restore --from-node attic                        two of three control planes are lost: attic alone goes on
 
 The backup is proven before anything is touched. Then the plan is shown: what `apply` would do, and in it etcd's data replaced \
-on every control plane; what was there is moved aside. Nothing else is lost: machines, volumes and running pods stay. An inventory \
-or a secrets file that is missing is taken from the backup, so a backup and the age identity are enough.")]
+on every control plane; what was there is moved aside. Nothing else is lost: machines, volumes and running pods stay. An inventory, \
+a lock or a secrets file that is missing is taken from the backup, so a backup and the age identity are enough.")]
 pub struct Restore {
     #[command(flatten)]
     pub target: Target,

@@ -99,17 +99,17 @@ mod tests {
     const OLD: &str = "0123456789abcdef";
     const NEW: &str = "fedcba9876543210";
 
-    fn origin(before: Option<&str>) -> Origin {
-        Origin { id: NEW.into(), revision: 7, before: before.map(str::to_owned), title: "Monday (from monday.age)".into() }
+    fn origin() -> Origin {
+        Origin { id: NEW.into(), revision: 7, before: Some(OLD.into()), title: "Monday (from monday.age)".into() }
     }
 
-    /// What is said where the three control planes have these records; who has the new one noted `before`.
-    fn said(known: Option<&str>, ids: [&str; 3], before: Option<Option<&str>>) -> Failure {
+    /// What is said where the three control planes have these records; whether the new one's restore is noted.
+    fn said(known: Option<&str>, ids: [&str; 3], noted: bool) -> Failure {
         let mut fixture = Fixture::four();
         for (name, id) in ["attic", "cellar", "garage"].into_iter().zip(ids) {
             let facts = fixture.facts.get_mut(name).unwrap();
             (facts.etcd_data, facts.etcd_cluster_id) = (true, Some(id.to_owned()));
-            facts.etcd_origin = before.filter(|_| id == NEW).map(origin);
+            facts.etcd_origin = (noted && id == NEW).then(origin);
         }
         let seen: Vec<(&Node, &Facts)> = fixture.cluster.control_planes().map(|n| (n, &fixture.facts[&n.name])).collect();
         one_cluster(known, &seen).unwrap_err()
@@ -117,18 +117,18 @@ mod tests {
 
     #[test]
     fn a_lock_from_before_a_restore_is_no_reason_to_free_a_machine() {
-        let behind = said(Some(OLD), [NEW; 3], Some(Some(OLD)));
+        let behind = said(Some(OLD), [NEW; 3], true);
         let remedy = behind.remedy().unwrap();
         assert!(remedy.contains("the lock is older than a restore") && !remedy.contains("homectl reset"), "{behind}");
         assert!(behind.evidence()[0].contains("monday.age"), "{behind}");
         // Of a restore that noted nothing of itself, too.
-        assert!(said(Some(OLD), [NEW; 3], None).remedy().unwrap().contains("the lock is older than a restore"));
+        assert!(said(Some(OLD), [NEW; 3], false).remedy().unwrap().contains("the lock is older than a restore"));
     }
 
     #[test]
     fn a_restore_that_was_cut_is_gone_on_with_and_nothing_is_freed() {
         for (known, ids) in [(Some(OLD), [NEW, OLD, OLD]), (Some(OLD), [OLD, NEW, NEW]), (None, [OLD, NEW, OLD]), (None, [NEW, OLD, OLD])] {
-            let cut = said(known, ids, Some(Some(OLD)));
+            let cut = said(known, ids, true);
             let (what, remedy) = (cut.what(), cut.remedy().unwrap());
             assert!(what.contains("ended on some control planes"), "{cut}");
             assert!(remedy.contains("run the same `homectl restore` again") && !remedy.contains("homectl reset"), "{cut}");
@@ -138,12 +138,12 @@ mod tests {
 
     #[test]
     fn one_that_missed_a_restore_comes_in_anew_and_a_strange_one_is_freed() {
-        let missed = said(Some(NEW), [NEW, OLD, NEW], Some(Some(OLD)));
+        let missed = said(Some(NEW), [NEW, OLD, NEW], true);
         assert_eq!(missed.node(), Some("cellar"));
         assert!(missed.remedy().unwrap().contains("missed a restore") && missed.remedy().unwrap().contains("rm -r /var/lib/etcd/member"));
-        let strange = said(Some(NEW), [NEW, "00000000deadbeef", NEW], Some(Some(OLD)));
+        let strange = said(Some(NEW), [NEW, "00000000deadbeef", NEW], true);
         assert!(strange.remedy().unwrap().contains("homectl reset"), "{strange}");
-        assert!(said(Some(OLD), [OLD, NEW, OLD], None).remedy().unwrap().contains("homectl reset"));
+        assert!(said(Some(OLD), [OLD, NEW, OLD], false).remedy().unwrap().contains("homectl reset"));
     }
 
     /// The first machine was cut with its data moved into `folder`; the others have these records, and the lock knows the old.

@@ -22,6 +22,11 @@ impl Kept {
         Ok(Self { files: files.into_iter().map(read).collect::<Result<_>>()?, settled: false })
     }
 
+    /// Files that were not there until a moment ago.
+    pub(super) fn made(files: Vec<PathBuf>) -> Self {
+        Self { files: files.into_iter().map(|path| (path, None)).collect(), settled: false }
+    }
+
     pub(super) fn settle(mut self) {
         self.settled = true;
     }

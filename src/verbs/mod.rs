@@ -14,6 +14,8 @@ mod ground;
 mod init;
 mod kept;
 mod kubeconfig;
+mod laid;
+mod live_etcd;
 mod lock;
 mod look;
 mod moving;

@@ -1,10 +1,11 @@
 //! `recover`: the secrets file is lost, the machines are not. Where each secret lies is asked of the steps that put it there.
 
 use super::fleet;
+use super::live_etcd::live_etcd;
 use super::world::{self, World};
 use crate::artifacts::LockMode;
 use crate::cli::{Global, Target};
-use crate::cluster::{Cluster, Lock};
+use crate::cluster::Cluster;
 use crate::error::{Failure, Result, exit};
 use crate::facts::Facts;
 use crate::os;
@@ -78,8 +79,8 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
     });
     let found: Found = try_join_all(asks).await?.into_iter().collect();
     let (mut recovered, given_up) = assemble(&world.cluster, &found)?;
-    recovered.etcd_cluster_id = fleet.facts.values().find_map(|f| f.etcd_cluster_id.clone());
-    agrees(&world, &recovered)?;
+    let (id, told_of_etcd) = live_etcd(&fleet.facts, world.lock.etcd_cluster_id.as_deref())?;
+    recovered.etcd_cluster_id.clone_from(&id);
     let from: Vec<&str> = found.iter().filter(|(_, all)| !all.is_empty()).map(|(node, _)| node.as_str()).collect();
     let whole = recovered.leaves.len();
     // Where an authority has run out nothing can be made by it: another verb's work.
@@ -97,7 +98,9 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
     if given_up {
         out.talk(GIVEN_UP);
     }
-    let id = recovered.etcd_cluster_id.clone();
+    if let Some(told) = told_of_etcd {
+        out.talk(&told);
+    }
     let World { inventory, lock, cluster, .. } = world;
     if id.is_some() {
         World::with(inventory, lock, cluster, stand_in(recovered), now).record_etcd(id.as_deref())?;
@@ -279,19 +282,6 @@ fn shared(found: &Found, slot: &Slot, what: &str) -> Result<SecretText> {
         Some((node, _)) => Err(Failure::refused(format!("{first} and {node} have different ones: {what}"))
             .help("are both of this cluster? Leave the wrong one out: --limit NODE,…")),
     }
-}
-
-/// Whether the lock speaks of the same cluster.
-fn agrees(world: &World, recovered: &Secrets) -> Result<()> {
-    let (Some(locked), Some(live)) =
-        (&Lock::load(&Lock::path(&world.inventory.path))?.and_then(|l| l.etcd_cluster_id), &recovered.etcd_cluster_id)
-    else {
-        return Ok(());
-    };
-    if locked == live {
-        return Ok(());
-    }
-    Err(Failure::refused(format!("the machines belong to etcd cluster {live}, the lock says {locked}")).help("is it the right inventory?"))
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use super::backup::{self, Named, Opened};
 use super::execute::{Consent, code, execute};
 use super::fleet::{self, Fleet};
+use super::kept::Kept;
+use super::laid::lay_out_what_is_lost;
 use super::planning;
 use super::survivor;
 use super::world::World;
@@ -109,12 +111,14 @@ struct Origin {
     backup: Option<Opened>,
     file: Option<PathBuf>,
     title: String,
+    /// What is written of the backup among the operator's own files.
+    laid: Option<Kept>,
     _fetched: Option<NamedTempFile>,
 }
 
 /// `homectl restore`.
 pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<u8> {
-    let origin = open(args, global, out).await?;
+    let mut origin = open(args, global, out).await?;
     let mut world = World::open(&args.target.inventory, global, out).await?;
     if let Some(opened) = &origin.backup {
         fits(&world, opened)?;
@@ -154,6 +158,7 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<
     if plan.counts().changes() == 0 {
         // What is blocked cannot be seen, or cannot be done: only what every member says is recorded.
         record(&mut world, &mut fleet, &id, out).await?;
+        origin.laid.take().into_iter().for_each(Kept::settle);
         return Ok(if plan.counts().blocked == 0 { exit::OK } else { exit::FAILED });
     }
     let question = format!(
@@ -163,6 +168,7 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<
     let consent = Consent { question, word: world.cluster.name.clone(), to_this_only: false };
     consent.ask(out).await?;
     let report = execute(&world, &mut fleet, plan, &consent, global, out).await?;
+    origin.laid.take().into_iter().for_each(Kept::settle);
     record(&mut world, &mut fleet, &id, out).await?;
     if report.failed.is_empty() && !report.interrupted {
         out.talk(&farewell(&world, args));
@@ -194,11 +200,17 @@ fn farewell(world: &World, args: &Args) -> String {
 /// Reads and proves what is to be restored before anything else; files of the operator that are lost come back from a backup.
 async fn open(args: &Args, global: &Global, out: &Reporter) -> Result<Origin> {
     if args.from_node.is_some() {
-        return Ok(Origin { backup: None, file: None, title: "the last thing that this machine's member heard".into(), _fetched: None });
+        return Ok(Origin {
+            backup: None,
+            file: None,
+            title: "the last thing that this machine's member heard".into(),
+            laid: None,
+            _fetched: None,
+        });
     }
     if let Some(path) = &args.snapshot {
         let title = format!("the snapshot {}", path.display());
-        return Ok(Origin { backup: None, file: Some(path.clone()), title, _fetched: None });
+        return Ok(Origin { backup: None, file: Some(path.clone()), title, laid: None, _fetched: None });
     }
     let text = args.from.as_deref().unwrap_or_default();
     let identity = backup::identity(global)?;
@@ -217,14 +229,9 @@ async fn open(args: &Args, global: &Global, out: &Reporter) -> Result<Origin> {
             proof.revision, proof.keys, manifest.cluster, manifest.time
         ));
     }
-    let needed = [args.target.inventory.clone(), args.target.inventory.with_extension("secrets.age")];
-    if needed.iter().any(|path| !path.exists()) {
-        for path in backup::lay_out(&opened.content, &args.target.inventory)?.written {
-            out.talk(&format!("Wrote {} (from the backup).", path.display()));
-        }
-    }
+    let laid = lay_out_what_is_lost(&opened.content, &args.target.inventory, &|line| out.talk(line))?;
     let title = format!("{} (from {text}, revision {})", manifest.time, manifest.snapshot.revision);
-    Ok(Origin { file: Some(opened.snapshot.clone()), title, backup: Some(opened), _fetched: at_hand.copy })
+    Ok(Origin { file: Some(opened.snapshot.clone()), title, backup: Some(opened), laid, _fetched: at_hand.copy })
 }
 
 /// A backup of this cluster, which its secrets can still read.

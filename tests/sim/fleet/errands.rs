@@ -177,6 +177,18 @@ async fn a_survivor_is_restored_whatever_is_cut() {
     assert!(undisturbed.api.up(), "one member is enough now");
     let expected = undisturbed.picture();
     assert!(expected.contains_key("object:v1:ConfigMap:default/new"));
+    // Cut before its very last rename, and no lock that says so: the record is there, and nothing is in the data's place.
+    let mut last = begun();
+    converge(&mut last, Mode::Present, "restored").await;
+    let (attic, data) = (last.machine("attic"), last.machine("attic").root().join("var/lib/etcd"));
+    attic.kill();
+    fs::rename(data.join("member"), data.join("restored")).unwrap();
+    attic.boot();
+    let ran = last.run(Mode::Present, &Trouble::default()).await;
+    assert_eq!(ran.report.failed, Vec::new());
+    assert!(data.join("member").exists() && !data.join("restored").exists());
+    ends(&mut last, "gone on with").await;
+    same("gone on with", &expected, &last);
     for how in [How::Shells, How::Power] {
         let mut cut = begun();
         restore_with_cuts(&mut cut, how).await;
