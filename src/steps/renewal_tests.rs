@@ -62,11 +62,41 @@ impl Plane {
     }
 
     fn run(&self, args: &[&str], env: &[(&str, &str)]) -> Output {
-        let mut sh = Command::new("sh");
-        sh.arg("-c").arg(SCRIPT).arg("renew-certificates").args(args);
+        self.ready("sh").arg("-c").arg(SCRIPT).arg("renew-certificates").args(args).envs(env.iter().copied()).output().unwrap()
+    }
+
+    fn ready(&self, program: &str) -> Command {
+        let mut sh = Command::new(program);
         sh.env("HOMECTL_CERTIFICATES", self.dir.path().join("certificates.list")).env("TMPDIR", self.dir.path());
-        sh.env("HOMECTL_RENEW_URGENT", "101").envs(env.iter().copied());
-        sh.output().unwrap()
+        sh.env("HOMECTL_RENEW_URGENT", "101");
+        sh
+    }
+
+    /// A run by `shell` where no file can have more than `most` bytes, and whose units run since a minute: what it said, and which it
+    /// restarted.
+    fn cramped(&self, shell: &str, most: u64) -> (Output, Vec<String>) {
+        let calls = self.dir.path().join("restarts");
+        let _ = std::fs::remove_file(&calls);
+        let units = format!(
+            "timeout() {{ shift; \"$@\"; }}\nsystemctl() {{ case $* in *ActiveState*) echo active ;; *StartTimestamp*) echo @{} ;; \
+             restart*) echo \"$2\" >>{} ;; esac; }}\nsettled() {{ :; }}\nshown() {{ :; }}\n",
+            self.now - 60,
+            calls.display()
+        );
+        // Whatever is asked for after it was defined is asked of the units above.
+        let script = SCRIPT.replacen("now=$(date -u +%s)", &format!("{units}now=$(date -u +%s)"), 1);
+        let limited = "trap '' XFSZ; limit=$1 shell=$2; shift 2; exec prlimit --fsize=\"$limit\" \"$shell\" -c \"$@\"";
+        let out = self.ready("sh").args(["-c", limited, "-", &most.to_string(), shell, &script, "renew-certificates"]).output().unwrap();
+        let restarts = std::fs::read_to_string(&calls).unwrap_or_default();
+        (out, restarts.lines().map(str::to_owned).collect())
+    }
+
+    /// Nothing was written since an hour.
+    fn settle(&self) {
+        let then = std::time::SystemTime::now() - std::time::Duration::from_hours(1);
+        for leaf in &self.leaves {
+            std::fs::File::options().append(true).open(self.path(leaf)).unwrap().set_modified(then).unwrap();
+        }
     }
 
     fn path(&self, leaf: &Leaf) -> PathBuf {
@@ -175,6 +205,60 @@ fn a_damaged_file_is_told_and_stops_no_other() {
     assert!(plane.leaves[1..].iter().all(|l| plane.judge(l).is_ok()));
 }
 
+/// A disk that is full lets go of the first bytes of a file, of all of them, or of none.
+#[test]
+fn a_full_disk_lands_no_file_and_restarts_nothing_on_account_of_it() {
+    let shells = ["dash", "bash"].into_iter().filter(|shell| Command::new(shell).arg("-c").arg(":").status().is_ok());
+    for shell in shells {
+        // Less than the list of certificates, than a kubeconfig, and more than all.
+        for most in [600, 1700, 2048, 2300, 1 << 20] {
+            let plane = Plane::aged(300);
+            plane.settle();
+            let before = plane.texts();
+            let (out, restarted) = plane.cramped(shell, most);
+            let all = said(&out);
+            if most == 600 {
+                assert!(!out.status.success() && all.contains("File too large") && restarted.is_empty(), "{shell}: {all}");
+                assert_eq!(plane.texts(), before, "{shell}");
+                continue;
+            }
+            let mut full = 0;
+            for (leaf, before) in plane.leaves.iter().zip(&before) {
+                let path = plane.path(leaf);
+                if plane.text(leaf) == *before {
+                    full += 1;
+                    let told = all.lines().find(|l| l.starts_with(&format!("{}: not renewed, and as it was: ", path.display())));
+                    assert!(told.is_some_and(|l| l.contains("File too large")), "{shell} {most} {}: {all}", leaf.path);
+                } else {
+                    assert!(plane.judge(leaf).unwrap().contains("364 days"), "{shell} {most} {}: {all}", leaf.path);
+                }
+                assert!(!Path::new(&format!("{}.renewed", path.display())).exists(), "{shell} {most} {}", leaf.path);
+            }
+            assert_eq!(out.status.code(), Some(i32::from(full > 0)), "{shell} {most}: {all}");
+            assert_eq!(all.matches(": renewed, ").count(), 11 - full, "{shell} {most}: {all}");
+            assert_eq!(restarted.is_empty(), full == 11, "{shell} {most}: {restarted:?}");
+            assert!(full > 0 || most == 1 << 20);
+        }
+    }
+}
+
+/// What runs has its certificate in memory: with a file that cannot be read it would not come back.
+#[test]
+fn a_unit_is_not_restarted_over_a_file_that_cannot_be_read() {
+    let plane = Plane::aged(100);
+    plane.settle();
+    let at = |name: &str| plane.dir.path().join("etc/kubernetes/pki").join(name);
+    std::fs::write(at("etcd/server.crt"), "").unwrap();
+    let peer = std::fs::read(at("etcd/peer.crt")).unwrap();
+    std::fs::write(at("etcd/peer.crt"), peer).unwrap();
+    std::fs::write(at("apiserver.crt"), std::fs::read(at("apiserver.crt")).unwrap()).unwrap();
+    let (out, restarted) = plane.cramped("sh", 1 << 20);
+    assert_eq!(out.status.code(), Some(1));
+    let want = format!("etcd.no-such-unit: is not restarted: {} cannot be read", at("etcd/server.crt").display());
+    assert!(said(&out).contains(&want), "{}", said(&out));
+    assert_eq!(restarted, ["kube-apiserver.no-such-unit"]);
+}
+
 /// A leaf whose key is not its own cannot be renewed, and is not replaced by something else.
 #[test]
 fn a_foreign_key_is_refused() {
@@ -184,7 +268,7 @@ fn a_foreign_key_is_refused() {
     let before = std::fs::read_to_string(at("apiserver.crt")).unwrap();
     let out = plane.run(&[], &[]);
     assert_eq!(out.status.code(), Some(1));
-    assert!(said(&out).contains("apiserver.crt: not renewed"), "{}", said(&out));
+    assert!(said(&out).contains("apiserver.crt: not renewed, and as it was: "), "{}", said(&out));
     assert_eq!(std::fs::read_to_string(at("apiserver.crt")).unwrap(), before);
 }
 
