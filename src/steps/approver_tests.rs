@@ -172,3 +172,22 @@ fn a_changed_request_is_left_pending() {
     let (said, sent) = ask(dir.path(), &GOOD, &data_encoding::BASE64.encode(body.as_bytes()));
     assert_eq!((said.as_str(), sent.as_str()), ("csr-x1: left pending: the request is not signed by its own key\n", ""));
 }
+
+/// A foreign name behind many of its own: where only the first of them fit on the disk, nobody would have judged it.
+#[test]
+fn names_that_a_full_disk_cut_off_are_judged_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = format!("{}DNS:evil", "IP:10.77.0.1,".repeat(120));
+    let pem = csr(dir.path(), GOOD.subject, &names);
+    let (said, sent) = ask(dir.path(), &GOOD, &data_encoding::BASE64.encode(pem.as_bytes()));
+    assert!(said.contains("left pending: DNS:evil is not a name of attic") && sent.is_empty(), "{said}");
+    let largest = std::fs::metadata(dir.path().join("requests")).unwrap().len();
+    for most in (largest + 50..largest + 1500).step_by(50) {
+        let mut sh = Command::new("sh");
+        sh.args(["-c", "trap '' XFSZ; exec prlimit --fsize=\"$1\" \"$2\"", "-", &most.to_string()]).arg(dir.path().join("approve-serving"));
+        sh.env("HOMECTL_KUBECTL", dir.path().join("kubectl")).env("HOMECTL_SERVING", dir.path().join("serving.list"));
+        let out = sh.env("TMPDIR", dir.path()).output().unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert!(said.contains("left pending") && !dir.path().join("sent").exists(), "{most}: {said}");
+    }
+}
