@@ -53,3 +53,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         aside: false,
     }))
 }
+
+#[cfg(test)]
+#[path = "snapshots_tests.rs"]
+mod tests;
