@@ -39,15 +39,19 @@ impl Content {
 /// Not readable by `identity` (class `INVENTORY`); cut, changed, or other than its manifest says.
 pub fn read(path: &Path, identity: &Identity, mut snapshot: Option<&mut dyn Write>) -> Result<Content> {
     let damaged = |why: String| Failure::failed(format!("the backup {} is damaged", path.display())).seen(why).help("take another one");
-    let file = File::open(path).map_err(|e| Failure::failed(format!("{} cannot be read: {e}", path.display())))?;
+    let unread = |e: io::Error| Failure::failed(format!("{} cannot be read: {e}", path.display()));
+    let file = File::open(path).map_err(unread)?;
+    let size = file.metadata().map_err(unread)?.len();
     let mut clear = unseal(path, file, identity)?;
-    let content = walk(&mut clear, &mut snapshot).map_err(damaged)?;
+    let content = walk(&mut clear, size, &mut snapshot).map_err(damaged)?;
     // What age proves last is that nothing was cut off.
     io::copy(&mut clear, &mut io::sink()).map_err(|e| damaged(e.to_string()))?;
     Ok(content)
 }
 
-fn walk(clear: &mut impl Read, snapshot: &mut Option<&mut dyn Write>) -> Result<Content, String> {
+/// Reads a tar out of a file of `size` bytes. Whoever knows for whom it is encrypted could have made it: nothing in it takes more room
+/// than the file has.
+fn walk(clear: &mut impl Read, size: u64, snapshot: &mut Option<&mut dyn Write>) -> Result<Content, String> {
     let cannot = |e: io::Error| e.to_string();
     let mut archive = tar::Archive::new(clear);
     let mut entries = archive.entries().map_err(cannot)?;
@@ -55,7 +59,12 @@ fn walk(clear: &mut impl Read, snapshot: &mut Option<&mut dyn Write>) -> Result<
     if first.path().map_err(cannot)?.as_os_str() != MANIFEST {
         return Err(format!("it does not begin with {MANIFEST}"));
     }
-    let manifest = Manifest::read(&small(&mut first)?)?;
+    plain(&first, MANIFEST)?;
+    let manifest = Manifest::read(&small(&mut first, SMALL.min(size))?)?;
+    let declared = manifest.parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.bytes));
+    if declared > size {
+        return Err(format!("its manifest promises {declared} bytes, in a file of {size}"));
+    }
     let mut parts = BTreeMap::new();
     let mut awaited = manifest.parts.iter();
     for entry in entries {
@@ -65,12 +74,13 @@ fn walk(clear: &mut impl Read, snapshot: &mut Option<&mut dyn Write>) -> Result<
         if part.name != name || !is_plain(&name) {
             return Err(format!("{name} lies where its manifest has {}", part.name));
         }
+        plain(&entry, &name)?;
         if name == SNAPSHOT {
             let mut nowhere = io::sink();
             let to: &mut dyn Write = snapshot.as_mut().map_or(&mut nowhere as &mut dyn Write, |w| &mut **w);
-            same(part, passed(&mut entry, to).map_err(cannot)?)?;
+            same(part, passed(&mut entry.take(part.bytes + 1), to).map_err(cannot)?)?;
         } else {
-            let bytes = small(&mut entry)?;
+            let bytes = small(&mut entry, SMALL)?;
             same(part, (bytes.len() as u64, super::sha256(&bytes)))?;
             parts.insert(name, bytes);
         }
@@ -85,10 +95,15 @@ fn walk(clear: &mut impl Read, snapshot: &mut Option<&mut dyn Write>) -> Result<
     Ok(Content { manifest, parts })
 }
 
-fn small(entry: &mut impl Read) -> Result<Zeroizing<Vec<u8>>, String> {
+/// No link, no folder, and no file with holes, which may be of any size.
+fn plain<R: Read>(entry: &tar::Entry<'_, R>, name: &str) -> Result<(), String> {
+    if entry.header().entry_type().is_file() { Ok(()) } else { Err(format!("{name} is no plain file there")) }
+}
+
+fn small(entry: &mut impl Read, most: u64) -> Result<Zeroizing<Vec<u8>>, String> {
     let mut bytes = Zeroizing::new(Vec::new());
-    entry.take(SMALL + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
-    if bytes.len() as u64 > SMALL { Err(format!("a part is larger than {SMALL} bytes")) } else { Ok(bytes) }
+    entry.take(most + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    if bytes.len() as u64 > most { Err(format!("a part is larger than {most} bytes")) } else { Ok(bytes) }
 }
 
 /// Bytes and sum of what passed from `from` to `to`.

@@ -3,15 +3,24 @@
 use super::s3::Bucket;
 use crate::error::{Failure, Result};
 use futures::future::BoxFuture;
-use std::fs::File;
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
+use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::NamedTempFile;
 
 /// After a backup's cluster and time.
 const END: &str = ".backup.age";
 /// How a backup's name tells its time, UTC.
 const TIME: &str = "%Y%m%dT%H%M%SZ";
+/// What files that are not backups yet, or copies that are being read, are called before six letters and digits.
+const STAGED: &str = ".homectl-backup-";
+/// How long nobody has written to such a file when nobody is going to.
+const LEFT: Duration = Duration::from_hours(1);
+/// How far the clocks of two computers that keep backups in one place may be apart.
+const APART: SignedDuration = SignedDuration::from_hours(1);
 
 /// A place for backups.
 pub enum Place {
@@ -54,8 +63,13 @@ pub fn file_name(cluster: &str, at: jiff::Timestamp) -> String {
 
 /// Whether `name` is one that [`file_name`] gives to backups of `cluster`.
 fn is_of(name: &str, cluster: &str) -> bool {
-    let time = name.strip_prefix(cluster).and_then(|rest| rest.strip_prefix('-')?.strip_suffix(END));
-    time.is_some_and(|time| jiff::civil::DateTime::strptime(TIME, time).is_ok())
+    name.rsplit_once('-').is_some_and(|(own, _)| own == cluster) && time_of(name).is_some()
+}
+
+/// The time that a backup's name tells, UTC.
+fn time_of(name: &str) -> Option<DateTime> {
+    let (_, time) = name.rsplit_once('-')?;
+    DateTime::strptime(TIME, time.strip_suffix(END)?).ok()
 }
 
 impl Place {
@@ -79,8 +93,7 @@ impl Place {
         };
         let failed = |e: std::io::Error| Failure::failed(format!("{} cannot be written to: {e}", folder.display()));
         std::fs::create_dir_all(&folder).map_err(failed)?;
-        // Made 0600.
-        tempfile::Builder::new().prefix(".backup-").tempfile_in(&folder).map_err(failed)
+        staged(&folder).map_err(failed)
     }
 
     /// Keeps `file` as `name` (a [`Place::File`] has its own); says where.
@@ -145,20 +158,36 @@ impl Place {
         Ok(all)
     }
 
-    /// Removes all backups of `cluster` but the newest `keep`; the names of those that went. Nothing else is ever touched.
+    /// Removes of `all`, the backups of one cluster here, newest first, all but `keep`: `name`, which was kept just now, and the newest
+    /// others. The names of those that went. Nothing else is ever touched.
     ///
     /// # Errors
-    /// The disk, the store.
-    pub async fn rotate(&self, cluster: &str, keep: usize) -> Result<Vec<String>> {
+    /// The disk, the store; some tell a later time than `name`: by whichever clock that is, the wrong ones could go, so none does.
+    pub async fn rotate(&self, all: &[Kept], keep: usize, name: &str) -> Result<Vec<String>> {
+        let others = || all.iter().map(|kept| kept.name.as_str()).filter(|other| *other != name);
+        let is_ahead = |other: &&str| time_of(other).zip(time_of(name)).is_some_and(|(other, own)| other.duration_since(own) > APART);
+        let ahead: Vec<&str> = others().filter(is_ahead).collect();
+        if !ahead.is_empty() {
+            return Err(Failure::failed(format!(
+                "nothing older was removed beside {}: {} there tell a later time",
+                self.show(name),
+                ahead.len()
+            ))
+            .seen(ahead.join("\n"))
+            .help(
+                "one clock was wrong: this computer's now (timedatectl), or the one that gave those their names. \
+                     Where this one is right, rename or remove those",
+            ));
+        }
         let mut gone = Vec::new();
-        for old in self.list(cluster).await?.into_iter().skip(keep) {
+        for old in others().skip(keep.saturating_sub(1)) {
             match self {
                 Self::File(_) => {}
-                Self::Folder(folder) => std::fs::remove_file(folder.join(&old.name))
-                    .map_err(|e| Failure::failed(format!("{} could not be removed: {e}", folder.join(&old.name).display())))?,
-                Self::Shelf(far) => far.remove(&old.name).await?,
+                Self::Folder(folder) => std::fs::remove_file(folder.join(old))
+                    .map_err(|e| Failure::failed(format!("{} could not be removed: {e}", folder.join(old).display())))?,
+                Self::Shelf(far) => far.remove(old).await?,
             }
-            gone.push(old.name);
+            gone.push(old.to_owned());
         }
         Ok(gone)
     }
@@ -188,13 +217,38 @@ impl Place {
     /// The disk, the store; there is none.
     pub async fn bring(&self, name: &str) -> Result<(PathBuf, Option<NamedTempFile>)> {
         let Self::Shelf(far) = self else { return Ok((self.here(name).unwrap_or_default(), None)) };
-        let file = tempfile::Builder::new().prefix(".backup-").tempfile();
-        let file = file.map_err(|e| {
+        let file = staged(&std::env::temp_dir()).map_err(|e| {
             Failure::failed(format!("there is no place for a temporary file: {e}")).help("make room, or set TMPDIR to a folder that has it")
         })?;
         far.get(name, file.path()).await?;
         Ok((file.path().to_path_buf(), Some(file)))
     }
+}
+
+/// A new file of ours (0600) in `folder`, held by a lock while it is one; what runs that were cut off have left there goes.
+fn staged(folder: &Path) -> std::io::Result<NamedTempFile> {
+    sweep(folder);
+    let file = tempfile::Builder::new().prefix(STAGED).tempfile_in(folder)?;
+    // Where a file system has no locks, age alone tells.
+    let _ = file.as_file().try_lock();
+    Ok(file)
+}
+
+/// What cannot be looked at, or does not go, is in nobody's way.
+fn sweep(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let letters = entry.file_name().to_str().and_then(|name| name.strip_prefix(STAGED).map(str::to_owned));
+        let is_ours = letters.is_some_and(|l| l.len() == 6 && l.bytes().all(|b| b.is_ascii_alphanumeric()));
+        let is_old = |meta: std::fs::Metadata| meta.is_file() && meta.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFT));
+        if is_ours && entry.metadata().is_ok_and(is_old) && !is_held(&entry.path()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether a run that lives has it.
+fn is_held(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 fn in_folder(folder: &Path) -> std::io::Result<Vec<Kept>> {

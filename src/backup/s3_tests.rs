@@ -130,8 +130,10 @@ async fn rotates(address: &str) {
         let shown = place.keep(staged, &file_name("home", at(day))).await.unwrap();
         assert_eq!(shown, format!("s3://attic/home/backups/home-202611{day:02}T060000Z.backup.age"));
     }
-    assert_eq!(place.rotate("cabin", 1).await.unwrap(), Vec::<String>::new());
-    assert_eq!(place.rotate("home", 3).await.unwrap().len(), 2);
+    let of = async |cluster: &str| place.list(cluster).await.unwrap();
+    assert_eq!(place.rotate(&of("cabin").await, 1, "cabin-20261101T060000Z.backup.age").await.unwrap(), Vec::<String>::new());
+    let all = of("home").await;
+    assert_eq!(place.rotate(&all, 3, &all[0].name).await.unwrap().len(), 2);
     let left = place.list("home").await.unwrap();
     assert_eq!(left.iter().map(|k| &k.name[5..13]).collect::<Vec<_>>(), ["20261105", "20261104", "20261103"]);
     assert_eq!(left[0].bytes, 1_500_000);

@@ -153,43 +153,109 @@ fn parts_and_manifest_must_agree() {
     assert!(Written::new(&manifest(&parts), &parts[..2]).is_err());
 }
 
+/// A tar by hand; each header as `forge` leaves it.
+fn tar_of(manifest: &Manifest, parts: &[(String, Vec<u8>)], forge: impl Fn(&str, &mut tar::Header)) -> Vec<u8> {
+    let mut all = vec![(MANIFEST.to_owned(), serde_json::to_vec(manifest).unwrap())];
+    all.extend(parts.iter().cloned());
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, bytes) in &all {
+        let mut header = tar::Header::new_gnu();
+        // Past the library's own care for names.
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o600);
+        forge(name, &mut header);
+        header.set_cksum();
+        builder.append(&header, bytes.as_slice()).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+/// What is said of a tar, and how many bytes of a snapshot were written meanwhile.
+fn verdict_of(clear: &[u8]) -> (String, u64, u64) {
+    struct Count(u64);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len() as u64;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let written = Written { dir: tempfile::tempdir().unwrap(), identity: Identity::generate() };
+    let mut sealed = Vec::new();
+    let mut seal = crate::secrets::seal(&mut sealed, &[written.identity.recipient()]).unwrap();
+    std::io::Write::write_all(&mut seal, clear).unwrap();
+    seal.finish().unwrap();
+    fs::write(written.path(), &sealed).unwrap();
+    let mut count = Count(0);
+    let said = match read(&written.path(), &written.identity, Some(&mut count)) {
+        Ok(_) => "believed".to_owned(),
+        Err(failure) => failure.evidence().join("; "),
+    };
+    (said, count.0, sealed.len() as u64)
+}
+
+/// Files with holes, links, and sizes that are only said: nothing takes more room than the file has.
+#[test]
+fn a_forged_backup_takes_no_more_room_than_it_has() {
+    let mut parts = parts();
+    for (_, bytes) in &mut parts {
+        bytes.truncate(2048);
+    }
+    let honest = manifest(&parts);
+    assert_eq!(verdict_of(&tar_of(&honest, &parts, |_, _| ())).0, "believed");
+    // Zeros for as long as somebody reads, then what there is.
+    let holes = |which: &'static str| {
+        move |name: &str, header: &mut tar::Header| {
+            if name == which {
+                header.set_entry_type(tar::EntryType::GNUSparse);
+                let (all, own) = (1_u64 << 26, header.entry_size().unwrap());
+                let gnu = header.as_gnu_mut().unwrap();
+                let octal = |to: &mut [u8], n: u64| to.copy_from_slice(format!("{n:011o}\0").as_bytes());
+                octal(&mut gnu.sparse[0].offset, all - own);
+                octal(&mut gnu.sparse[0].numbytes, own);
+                octal(&mut gnu.realsize, all);
+            }
+        }
+    };
+    for which in [MANIFEST, LOCK, SNAPSHOT] {
+        let (said, written, size) = verdict_of(&tar_of(&honest, &parts, holes(which)));
+        assert_eq!(said, format!("{which} is no plain file there"));
+        assert!(written <= size, "{which}: {written} of {size}");
+    }
+    let link = |name: &str, header: &mut tar::Header| {
+        if name == LOCK {
+            header.set_entry_type(tar::EntryType::Symlink);
+        }
+    };
+    assert_eq!(verdict_of(&tar_of(&honest, &parts, link)).0, "inventory.lock is no plain file there");
+    // More than was said, and more said than there is.
+    let mut longer = parts.clone();
+    longer.last_mut().unwrap().1.resize(1 << 20, 0);
+    let (said, written, _) = verdict_of(&tar_of(&honest, &longer, |_, _| ()));
+    assert!(said.starts_with("snapshot.db has 2049 bytes") && written == 2049, "{said} {written}");
+    let mut vast = honest.clone();
+    vast.parts.iter_mut().for_each(|part| part.bytes = u64::MAX / 2);
+    let (said, written, size) = verdict_of(&tar_of(&vast, &parts, |_, _| ()));
+    assert_eq!((said, written), (format!("its manifest promises {} bytes, in a file of {size}", u64::MAX), 0));
+}
+
 /// The same, by hand: what our own writer refuses to make.
 #[test]
 fn a_forged_tar_is_refused() {
     let parts = parts();
     let good = manifest(&parts);
-    let tar = |manifest: &Manifest, parts: &[(String, Vec<u8>)]| {
-        let mut all = vec![(MANIFEST.to_owned(), serde_json::to_vec(manifest).unwrap())];
-        all.extend(parts.iter().cloned());
-        let mut builder = tar::Builder::new(Vec::new());
-        for (name, bytes) in &all {
-            let mut header = tar::Header::new_ustar();
-            // Past the library's own care for names.
-            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
-            header.set_size(bytes.len() as u64);
-            header.set_mode(0o600);
-            header.set_cksum();
-            builder.append(&header, bytes.as_slice()).unwrap();
-        }
-        builder.into_inner().unwrap()
-    };
-    let verdict = |clear: Vec<u8>| {
-        let written = Written { dir: tempfile::tempdir().unwrap(), identity: Identity::generate() };
-        let mut sealed = Vec::new();
-        let mut seal = crate::secrets::seal(&mut sealed, &[written.identity.recipient()]).unwrap();
-        std::io::Write::write_all(&mut seal, &clear).unwrap();
-        seal.finish().unwrap();
-        fs::write(written.path(), sealed).unwrap();
-        match written.read() {
-            Ok(_) => "believed".to_owned(),
-            Err(failure) => failure.evidence().join("; "),
-        }
-    };
+    let tar = |manifest: &Manifest, parts: &[(String, Vec<u8>)]| tar_of(manifest, parts, |_, _| ());
+    let verdict = |clear: Vec<u8>| verdict_of(&clear).0;
     assert_eq!(verdict(tar(&good, &parts)), "believed");
     let mut flipped = parts.clone();
     flipped[1].1[0] ^= 1;
     assert!(verdict(tar(&good, &flipped)).starts_with("inventory.lock has"), "{}", verdict(tar(&good, &flipped)));
-    assert_eq!(verdict(tar(&good, &parts[..5])), "snapshot.db is missing");
+    let mut turned = parts.clone();
+    turned.swap(4, 5);
+    assert_eq!(verdict(tar(&manifest(&turned), &turned[..5])), "manifests/media/jelly.yaml is missing");
     assert!(verdict(tar(&good, &parts[1..])).starts_with("inventory.lock lies where"));
     assert_eq!(verdict(tar(&manifest(&parts[..5]), &parts[..5])), "snapshot.db is missing");
     let mut more = parts.clone();
@@ -216,7 +282,8 @@ async fn a_folder_keeps_the_newest_and_touches_nothing_else() {
     for name in ["home-notes.backup.age", "home-20261101T060000Z.backup.age.txt", ".home-20261101T060000Z.backup.age"] {
         fs::write(folder.join(name), "mine").unwrap();
     }
-    assert_eq!(place.rotate("home", 2).await.unwrap(), ["home-20261101T060000Z.backup.age"]);
+    let all = place.list("home").await.unwrap();
+    assert_eq!(place.rotate(&all, 2, &file_name("home", at(3))).await.unwrap(), ["home-20261101T060000Z.backup.age"]);
     let left: Vec<_> = place.list("home").await.unwrap().into_iter().map(|k| k.name).collect();
     assert_eq!(left, ["home-20261103T060000Z.backup.age", "home-20261102T060000Z.backup.age"]);
     assert_eq!(place.list("home-2").await.unwrap().len(), 1);
@@ -227,6 +294,64 @@ async fn a_folder_keeps_the_newest_and_touches_nothing_else() {
     assert!(refused.what().ends_with("is there already, and is not replaced") && refused.remedy().is_some(), "{refused}");
     assert_eq!(fs::read_to_string(folder.join(file_name("home", at(3)))).unwrap(), "home 3");
     assert_eq!(mode(&folder.join(file_name("home", at(3)))), 0o600);
+}
+
+/// A clock that is behind by less than the nights that are kept, and one that was ahead: what was kept just now stays, and nobody's word is
+/// taken for which of the others are old.
+#[tokio::test]
+async fn what_was_just_kept_stays_whatever_the_clock_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::Folder(dir.path().to_path_buf());
+    let name = |time: &str| format!("home-{time}Z.backup.age");
+    let put = |time: &str| fs::write(dir.path().join(name(time)), "x").unwrap();
+    let rotate = async |keep: usize, time: &str| place.rotate(&place.list("home").await.unwrap(), keep, &name(time)).await;
+    let nights = ["20261101T060000", "20261102T060000", "20261103T060000"];
+    for night in nights {
+        put(night);
+    }
+    // Somebody else's, of half an hour later: of two computers.
+    put("20261103T053000");
+    assert_eq!(rotate(3, "20261103T053000").await.unwrap(), [name(nights[0])]);
+    assert_eq!(rotate(1, "20261103T053000").await.unwrap(), [name(nights[2]), name(nights[1])]);
+    put("20271101T060000");
+    put("20260101T060000");
+    put("20261104T060000");
+    for (time, ahead) in [("20260101T060000", 3), ("20261104T060000", 1)] {
+        let refused = rotate(1, time).await.unwrap_err();
+        assert!(refused.what().ends_with(&format!("{ahead} there tell a later time")) && refused.remedy().is_some(), "{refused}");
+        assert!(refused.evidence()[0].starts_with(&name("20271101T060000")), "{refused}");
+    }
+    assert_eq!(place.list("home").await.unwrap().len(), 4);
+}
+
+/// Power went while a backup was written, or read: what is ours, old, and nobody's any more goes at the next run in that place.
+#[test]
+fn what_a_run_that_was_cut_left_behind_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::Folder(dir.path().to_path_buf());
+    let hours = |n: u64| std::time::SystemTime::now() - std::time::Duration::from_secs(n * 3600);
+    let aged = |path: &Path, n: u64| fs::File::options().append(true).open(path).unwrap().set_modified(hours(n)).unwrap();
+    let all = [
+        (".homectl-backup-aZ09bc", 2),
+        (".homectl-backup-young1", 0),
+        (".homectl-backup-", 2),
+        (".homectl-backup-notes.txt", 2),
+        ("notes", 2),
+    ];
+    for (name, age) in all {
+        fs::write(dir.path().join(name), "x").unwrap();
+        aged(&dir.path().join(name), age);
+    }
+    // One that is sent over a slow line since hours, and what is no file at all.
+    let held = place.staging().unwrap();
+    aged(held.path(), 2);
+    fs::create_dir(dir.path().join(".homectl-backup-folder")).unwrap();
+    let next = place.staging().unwrap();
+    for (name, _) in all {
+        assert_eq!(dir.path().join(name).exists(), name != all[0].0, "{name}");
+    }
+    assert!(held.path().exists() && next.path().exists() && dir.path().join(".homectl-backup-folder").exists());
+    assert_eq!(mode(next.path()), 0o600);
 }
 
 fn mode(path: &Path) -> u32 {

@@ -1,7 +1,7 @@
 //! `media/*.yaml` → files, in a stable order: `*` and `?` within a name, `**` for any depth. Hidden files only by name.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Folders below a `**` that are followed; more is a mistake.
 const MAX_DEPTH: usize = 16;
@@ -11,12 +11,42 @@ const MAX_DEPTH: usize = 16;
 /// # Errors
 /// A folder that exists and cannot be read.
 pub(crate) fn expand(home: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
-    let parts: Vec<&str> = pattern.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
+    let parts = parts(pattern);
     let mut found = Vec::new();
     walk(home, Path::new(""), &parts, MAX_DEPTH, &mut found)?;
     found.sort();
     found.dedup();
     Ok(found)
+}
+
+/// Whether [`expand`] would find `path`, were it there.
+pub(crate) fn fits(pattern: &str, path: &Path) -> bool {
+    let plain = |c: Component<'_>| if let Component::Normal(name) = c { name.to_str().map(str::to_owned) } else { None };
+    let Some(names) = path.components().map(plain).collect::<Option<Vec<String>>>() else { return false };
+    // At which of the path's names the parts that were looked at so far may have ended.
+    let mut at = vec![false; names.len() + 1];
+    at[0] = true;
+    for part in parts(pattern) {
+        let mut next = vec![false; at.len()];
+        for i in 0..at.len() {
+            next[i] = if part == "**" {
+                at[i] || (i > 0 && next[i - 1] && !names[i - 1].starts_with('.'))
+            } else {
+                i > 0 && at[i - 1] && is_named(part, &names[i - 1])
+            };
+        }
+        at = next;
+    }
+    !names.is_empty() && at[names.len()]
+}
+
+fn parts(pattern: &str) -> Vec<&str> {
+    pattern.split('/').filter(|p| !p.is_empty() && *p != ".").collect()
+}
+
+/// Whether one part of a pattern, which is not `**`, stands for `name`.
+fn is_named(part: &str, name: &str) -> bool {
+    if part.contains(['*', '?']) { !name.starts_with('.') && matches(part, name) } else { part == name }
 }
 
 fn walk(home: &Path, at: &Path, parts: &[&str], depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -35,7 +65,7 @@ fn walk(home: &Path, at: &Path, parts: &[&str], depth: usize, found: &mut Vec<Pa
         return Ok(());
     }
     let candidates = if part.contains(['*', '?']) {
-        names(&home.join(at))?.into_iter().filter(|n| !n.starts_with('.') && matches(part, n)).collect()
+        names(&home.join(at))?.into_iter().filter(|n| is_named(part, n)).collect()
     } else {
         vec![(*part).to_owned()]
     };
@@ -106,11 +136,23 @@ mod tests {
             std::fs::write(path, "").unwrap();
         }
         std::fs::create_dir(home.path().join("m/folder.yaml")).unwrap();
-        let found = |p| expand(home.path(), p).unwrap().iter().map(|f| f.display().to_string()).collect::<Vec<_>>();
+        let all = expand(home.path(), "**/*").unwrap().into_iter().chain(["m/.hidden.yaml".into()]);
+        let all: Vec<PathBuf> = all.collect();
+        let found = |p| {
+            let found = expand(home.path(), p).unwrap();
+            let mut fit: Vec<_> = all.iter().filter(|f| fits(p, f)).cloned().collect();
+            fit.sort();
+            assert_eq!(fit, found, "{p}");
+            found.iter().map(|f| f.display().to_string()).collect::<Vec<_>>()
+        };
         assert_eq!(found("m/*.yaml"), ["m/a.yaml", "m/b.yaml"]);
         assert_eq!(found("**/*.yaml"), ["m/a.yaml", "m/b.yaml", "m/n/c.yaml", "top.yaml"]);
         assert_eq!(found("./m/.hidden.yaml"), ["m/.hidden.yaml"]);
         assert_eq!(found("*/?/c.yaml"), ["m/n/c.yaml"]);
+        assert_eq!(found("m/**/c.yaml"), ["m/n/c.yaml"]);
         assert!(found("nothing/*.yaml").is_empty());
+        for path in ["../up.yaml", "/m/a.yaml", "m/../a.yaml", ".git/a.yaml", ""] {
+            assert!(!fits("**/*.yaml", Path::new(path)), "{path}");
+        }
     }
 }

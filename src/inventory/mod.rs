@@ -21,13 +21,14 @@ mod tested;
 
 pub use destination::{Destination, NoPlace};
 pub use edit::{Edit, NewNode};
-pub(crate) use glob::expand as expand_glob;
+pub(crate) use glob::{expand as expand_glob, fits as fits_glob};
 pub use model::{
     AddonEntry, Api, Arch, Backups, HostnamePolicy, Inventory, Machine, Network, PodNetwork, Policy, Registry, Role, SshTarget, Taint,
     stranger,
 };
 pub use places::places;
 pub use problem::{Problem, Problems, Source};
+pub(crate) use read::named_files;
 pub use read::{inspect, read};
 pub use template::init_template;
 pub use tested::{TESTED, Versions};

@@ -23,6 +23,15 @@ pub fn inspect(path: &Path) -> Result<Result<Inventory, Problems>> {
     Ok(source::load(path)?.and_then(|source| parse(source, path)))
 }
 
+/// What add-ons of the inventory `text` call their files, patterns too, whatever else is wrong with it. Nothing is looked for.
+pub(crate) fn named_files(text: &[u8]) -> Vec<String> {
+    let Ok(source) = source::text("", text.to_vec()) else { return Vec::new() };
+    let (document, _) = DeTable::parse_recoverable(source.text());
+    let raw = raw::read(document.get_ref(), &mut Sink::new(source.clone()));
+    let patterns = raw.addons.iter().filter_map(|addon| addon.manifests.as_ref()).flat_map(toml::Spanned::get_ref);
+    patterns.map(|pattern| pattern.get_ref().clone()).collect()
+}
+
 /// The inventory that `text` is, were it at `path`.
 pub(super) fn text(path: &Path, text: String) -> Result<Inventory, Problems> {
     source::text(&path.display().to_string(), text.into_bytes()).and_then(|source| parse(source, path))

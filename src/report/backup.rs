@@ -22,13 +22,15 @@ pub struct Copy {
     pub place: String,
     /// Older ones that went there, by name.
     pub removed: Vec<String>,
+    /// How many of the cluster are there now, this one counted, where that is known.
+    pub there: Option<usize>,
 }
 
 impl BackupReport {
     /// One that lies at `place`.
     #[must_use]
     pub fn at(place: impl Into<String>, manifest: Manifest, proof: Option<Proof>) -> Self {
-        Self { copies: vec![Copy { place: place.into(), removed: Vec::new() }], manifest, proof }
+        Self { copies: vec![Copy { place: place.into(), removed: Vec::new(), there: None }], manifest, proof }
     }
 
     pub(super) fn text(&self) -> String {
@@ -43,9 +45,7 @@ impl BackupReport {
             if n > 0 {
                 let _ = writeln!(text, "{}", copy.place);
             }
-            for name in &copy.removed {
-                let _ = writeln!(text, "  removed: {name}");
-            }
+            text.push_str(&others(copy));
         }
         if let Some(proof) = &self.proof {
             let hash = if proof.compared { ", the same hash over all of them" } else { "" };
@@ -65,7 +65,8 @@ impl BackupReport {
             .proof
             .as_ref()
             .map(|p| json!({ "revision": p.revision, "keys": p.keys, "hash-compared": p.compared, "secrets": words(p.sealed) }));
-        let copies: Vec<Value> = self.copies.iter().map(|copy| json!({ "place": copy.place, "removed": copy.removed })).collect();
+        let one = |copy: &Copy| json!({ "place": copy.place, "removed": copy.removed, "there": copy.there });
+        let copies: Vec<Value> = self.copies.iter().map(one).collect();
         json!({ "copies": copies, "manifest": self.manifest, "proof": proof })
     }
 }
@@ -99,6 +100,19 @@ fn listed(places: &[(String, Vec<Kept>)]) -> String {
     text
 }
 
+/// What a place had before, and has now.
+fn others(copy: &Copy) -> String {
+    let mut text = match copy.there {
+        None => String::new(),
+        Some(1) => "  the first one there: is it the place that was meant, and its disk mounted?\n".to_owned(),
+        Some(there) => format!("  {there} of the cluster are there now\n"),
+    };
+    for name in &copy.removed {
+        let _ = writeln!(text, "  removed: {name}");
+    }
+    text
+}
+
 /// `12.3 MB`.
 fn size(bytes: u64) -> String {
     indicatif::DecimalBytes(bytes).to_string()
@@ -124,5 +138,22 @@ impl Reporter {
             Format::Json => self.document(value),
             Format::Events => self.data(format!("{value}\n")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_had_none_is_told() {
+        let copy = |there, removed: &[&str]| Copy {
+            place: "/mnt/nas/x".into(),
+            removed: removed.iter().map(ToString::to_string).collect(),
+            there,
+        };
+        assert_eq!(others(&copy(None, &[])), "");
+        assert!(others(&copy(Some(1), &[])).contains("the first one there") && others(&copy(Some(1), &[])).contains("mounted?"));
+        assert_eq!(others(&copy(Some(14), &["old"])), "  14 of the cluster are there now\n  removed: old\n");
     }
 }

@@ -38,7 +38,7 @@ impl Opened {
         let folder = scratch.path().join("beside");
         std::fs::create_dir(&folder).map_err(failed)?;
         let path = folder.join(backup::INVENTORY);
-        super::lay_out(&content, &path)?;
+        super::unpack::lay_aside(&content, &path)?;
         let inventory = inventory::read(&path)?;
         let lock = Lock::load(&Lock::path(&path))?.ok_or_else(|| Failure::failed("the backup holds no lock"))?;
         lock.belongs_to(&inventory)?;

@@ -105,6 +105,26 @@ fn parts_of_different_clusters_are_refused() {
     }
 }
 
+/// Whoever made a backup chose its names, and the inventory in it.
+#[test]
+fn a_forged_backup_writes_no_file_but_manifests() {
+    let mut opened = Made::good().read().unwrap();
+    let addon = "[[addon]]\nname = \"mine\"\nmanifests = [\"media/*.yaml\", \".bash_profile\", \"**/*.conf\"]\n";
+    let parts = &mut opened.content.parts;
+    parts.insert(backup::INVENTORY.into(), format!("{TEXT}{addon}").into_bytes().into());
+    for name in ["media/a.yaml", "media/deep/b.yaml", "x.conf", ".bash_profile", ".ssh/x.conf", "media/.c.yaml", "bin/tool"] {
+        parts.insert(format!("{}{name}", backup::MANIFESTS), b"x".to_vec().into());
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let laid = crate::verbs::backup::lay_out(&opened.content, &dir.path().join("house.toml")).unwrap();
+    let mut names: Vec<_> = laid.written.iter().map(|p| p.strip_prefix(dir.path()).unwrap().to_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["house.lock", "house.secrets.age", "house.toml", "media/a.yaml", "x.conf"]);
+    let strange = [".bash_profile", ".ssh/x.conf", "bin/tool", "media/.c.yaml", "media/deep/b.yaml"];
+    assert_eq!(laid.strange, strange.map(|name| format!("manifests/{name}")));
+    assert!(!dir.path().join(".ssh").exists() && !dir.path().join("bin").exists());
+}
+
 #[test]
 fn what_is_missing_is_written_and_what_is_there_stays() {
     let opened = Made::good().read().unwrap();

@@ -46,8 +46,13 @@ impl OnNode {
     async fn keep(&self, name: &str, file: &Path) -> Result<()> {
         let (folder, to) = (quote(&self.folder), format!("{}/{name}", self.folder));
         let part = format!("{}/.{name}.part", self.folder);
-        self.write("its folder for backups cannot be made", &format!("umask 077\nmkdir -p -- {folder}\nrm -f -- {}\n", quote(&part)))
-            .await?;
+        // What was cut off on its way has another name, since names tell seconds.
+        let room = format!(
+            "umask 077\nmkdir -p -- {folder}\nrm -f -- {}\n\
+             find -H {folder} -maxdepth 1 -type f -name '.*.backup.age.part' -mmin +60 -delete || :\n",
+            quote(&part)
+        );
+        self.write("its folder for backups cannot be made", &room).await?;
         let total = std::fs::metadata(file).map_or(0, |m| m.len());
         let node = self.node.clone();
         let tell = |bytes| self.sink.tell(EventKind::Uploading { node: node.clone(), what: "backup".into(), bytes, total });
@@ -164,7 +169,15 @@ mod tests {
             assert_eq!(kept, format!("node:shed:{}/{}", folder.display(), name(day)));
         }
         fs::write(folder.join("notes"), "mine").unwrap();
-        assert_eq!(place.rotate("home", 2).await.unwrap(), [name(1)]);
+        // Cut off on their way: one long ago, one that may still come.
+        for (day, hours) in [(4, 2), (5, 0)] {
+            let part = folder.join(format!(".{}.part", name(day)));
+            fs::write(&part, "half").unwrap();
+            let then = std::time::SystemTime::now() - std::time::Duration::from_secs(hours * 3600);
+            fs::File::options().append(true).open(part).unwrap().set_modified(then).unwrap();
+        }
+        let all = place.list("home").await.unwrap();
+        assert_eq!(place.rotate(&all, 2, &name(3)).await.unwrap(), [name(1)]);
         let left: Vec<String> = place.list("home").await.unwrap().into_iter().map(|k| k.name).collect();
         assert_eq!(left, [name(3), name(2)]);
         let staged = place.staging().unwrap();
@@ -175,7 +188,8 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&folder), mode(&folder.join(name(3)))), (0o700, 0o600));
         let names: Vec<String> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        assert_eq!(names.len(), 3, "{names:?}");
+        assert_eq!(names.len(), 4, "{names:?}");
+        assert!(names.contains(&format!(".{}.part", name(5))), "{names:?}");
     }
 
     /// A disk that is mounted elsewhere is often named by a link.

@@ -13,6 +13,7 @@ use crate::report::{BackupReport, Copy, Reporter};
 use crate::secrets::{self, Identity};
 use crate::ssh::Connection;
 use crate::verbs::fleet::{self, Fleet};
+use crate::verbs::preflight;
 use crate::verbs::world::World;
 use futures::future::join_all;
 use serde_json::Value;
@@ -150,16 +151,41 @@ async fn keep(
     let mut copies = Vec::new();
     for (place, kept) in places.iter().zip(kept) {
         match kept {
-            Ok(shown) => copies.push(Copy { place: shown, removed: rotated(place, newest, cluster, failures).await }),
+            Ok(shown) => copies.push(copy(place, shown, name, newest, cluster, failures).await),
             Err(failure) => failures.push(failure),
         }
     }
     copies
 }
 
-async fn rotated(place: &Place, newest: Option<usize>, cluster: &str, failures: &mut Vec<Failure>) -> Vec<String> {
-    let Some(newest) = newest else { return Vec::new() };
-    place.rotate(cluster, newest).await.map_err(|failure| failures.push(failure)).unwrap_or_default()
+/// What is in `place`, where `name` was kept just now, once what is too old has gone.
+async fn copy(place: &Place, shown: String, name: &str, newest: Option<usize>, cluster: &str, failures: &mut Vec<Failure>) -> Copy {
+    let mut copy = Copy { place: shown, removed: Vec::new(), there: None };
+    let all = match place.list(cluster).await {
+        Ok(all) => all,
+        Err(failure) => {
+            // Whoever may only write to a place is not asked for more, where nothing is to go.
+            failures.extend(newest.map(|_| failure));
+            return copy;
+        }
+    };
+    if let Some(newest) = newest {
+        copy.removed = place.rotate(&all, newest, name).await.map_err(|failure| failures.push(failure)).unwrap_or_default();
+    }
+    copy.there = all.iter().any(|kept| kept.name == name).then(|| all.len() - copy.removed.len());
+    copy
+}
+
+/// What a backup is named by, where that may be wrong.
+fn apart(node: &str, skew: i64) -> Option<String> {
+    (skew.abs() > preflight::SKEW).then(|| {
+        let way = if skew > 0 { "ahead of" } else { "behind" };
+        format!(
+            "{node}: its clock is {} s {way} this computer's, which the backup's name tells; backups are sorted by it (timedatectl set-ntp true \
+             where the clock is wrong)",
+            skew.abs()
+        )
+    })
 }
 
 /// Takes a backup of the cluster as it is `now`, into `staged`.
@@ -171,6 +197,10 @@ pub(in crate::verbs) async fn fresh(
     out: &Reporter,
 ) -> Result<Manifest> {
     let taken = snapshot(world, fleet, out).await?;
+    let skew = fleet.facts.get(&taken.node.name).map_or(0, |facts| facts.skew);
+    if let Some(told) = apart(&taken.node.name, skew) {
+        out.talk(&told);
+    }
     let written = match of_one_cluster(world.lock.etcd_cluster_id.as_deref(), &taken.node.name, &taken.cluster_id) {
         Ok(()) => write(world, &taken, staged, now, out).await,
         Err(mixed) => Err(mixed),
@@ -273,7 +303,12 @@ fn files(world: &World, out: &Reporter) -> Result<Vec<(String, Vec<u8>)>> {
                 .ok()
                 .filter(|p| p.components().all(|c| matches!(c, std::path::Component::Normal(_))));
             match below {
-                Some(below) => files.push((format!("{MANIFESTS}{}", below.display()), text.clone().into_bytes())),
+                Some(below) => {
+                    if below.components().any(|c| c.as_os_str().as_encoded_bytes().starts_with(b".")) {
+                        out.talk(&format!("{} is hidden: it is in the backup, but is not put back with the other files", below.display()));
+                    }
+                    files.push((format!("{MANIFESTS}{}", below.display()), text.clone().into_bytes()));
+                }
                 None => out.talk(&format!("not in the backup: {} lies outside the inventory's folder", path.display())),
             }
         }

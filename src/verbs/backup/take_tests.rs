@@ -70,6 +70,8 @@ async fn one_place_that_fails_keeps_no_other_from_its_copy() {
         let mut failures = Vec::new();
         let copies = keep(&[folder("a"), folder("b"), folder("c")], staged, &name(day), Some(2), "home", &mut failures).await;
         assert!(failures.len() == 1 && failures[0].to_string().contains("/b"), "{failures:?}");
+        // What had to be made is told as such: it may be a disk that is not mounted.
+        assert!(copies.iter().all(|copy| copy.there == Some(usize::from(day).min(2))), "{copies:?}");
         seen = copies.into_iter().map(|copy| (copy.place, copy.removed)).collect();
     }
     let path = |place: &str, day| dir.path().join(place).join(name(day));
@@ -79,6 +81,22 @@ async fn one_place_that_fails_keeps_no_other_from_its_copy() {
         assert_eq!(fs::read_dir(dir.path().join(place)).unwrap().count(), 2);
     }
     assert_eq!(fs::read_dir(dir.path().join("staged")).unwrap().count(), 0, "nothing is left");
+}
+
+/// Not even its own copy goes where the place's others are of another time; that is a failure, and the copy is there.
+#[tokio::test]
+async fn a_clock_that_was_wrong_is_told_and_removes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let ahead = "home-20271122T060000Z.backup.age";
+    fs::write(dir.path().join(ahead), "another").unwrap();
+    let place = Place::Folder(dir.path().to_path_buf());
+    let mut failures = Vec::new();
+    let staged = place.staging().unwrap();
+    let copies = keep(&[place], staged, "home-20261122T060000Z.backup.age", Some(1), "home", &mut failures).await;
+    assert!(copies.len() == 1 && copies[0].removed.is_empty() && copies[0].there == Some(2), "{copies:?}");
+    assert!(failures.len() == 1 && failures[0].evidence() == [ahead], "{failures:?}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    assert!(apart("attic", 30).is_none() && apart("attic", -31).unwrap().contains("attic: its clock is 31 s behind this computer's"));
 }
 
 #[test]

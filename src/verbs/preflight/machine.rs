@@ -22,7 +22,7 @@ const SYSTEMD: u32 = 252;
 /// Older ones lack what kube-proxy needs of nftables.
 const KERNEL: (u32, u32) = (5, 13);
 /// Seconds a machine's clock may be off before certificates and etcd suffer.
-pub(super) const SKEW: i64 = 30;
+pub(in crate::verbs) const SKEW: i64 = 30;
 /// KiB of memory below which a control plane, or any node, will not be happy.
 const SMALL: u64 = 1_700_000;
 const TINY: u64 = 700_000;

@@ -13,5 +13,5 @@ mod tests;
 
 pub(super) use closer::look;
 pub(super) use finding::Findings;
-pub(super) use machine::check;
+pub(super) use machine::{SKEW, check};
 pub(super) use reading::Reading;
