@@ -42,7 +42,16 @@ ip -o -4 addr show scope global 2>/dev/null | awk '{ sub("/.*", "", $4) }
 say clock "$(date +%s)"
 [ -r /etc/homectl/cluster ] && sed -n 's/^cluster=/cluster=/p; s/^node=/cluster_node=/p; s/^kubernetes=/cluster_kubernetes=/p' /etc/homectl/cluster
 [ -d /etc/homectl ] && [ -z "$(ls -A /etc/homectl 2>/dev/null)" ] && say bare yes
-[ -r /etc/kubernetes/pki/ca.crt ] && say authority "$(sha256sum </etc/kubernetes/pki/ca.crt | cut -c 1-64)"
+# Whom it trusts, who signs, what Secrets are encrypted with: sums, one for each certificate or key.
+sums() { # KEY FILE: of each certificate in it
+    [ -r "$2" ] && awk '/^-----BEGIN CERT/ { to = "sha256sum" } to { print | to } /^-----END CERT/ { close(to); to = "" }' "$2" | sed "s/^/$1=/; s/ .*//"
+}
+sums authority /etc/kubernetes/pki/ca.crt
+sums signer /etc/kubernetes/pki/ca-signing.crt
+if [ -r /etc/kubernetes/encryption.yaml ]; then
+    sed -n 's/^ *- name: key\([0-9]*\)$/key=\1/p' /etc/kubernetes/encryption.yaml
+    awk '$1 == "secret:" { printf "%s", $2 | "sha256sum"; close("sha256sum") }' /etc/kubernetes/encryption.yaml | sed 's/^/key_sum=/; s/ .*//'
+fi
 for p in kubelet kube-apiserver etcd; do
     l=$(readlink "/opt/homectl/bin/$p" 2>/dev/null) && say "program.$p" "$l"
 done

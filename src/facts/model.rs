@@ -92,8 +92,12 @@ pub struct Facts {
     pub cluster: Option<String>,
     /// Whether there is nothing in /etc/homectl: what a reset leaves that was cut in its last moment.
     pub bare: bool,
-    /// sha256, lower-case hex, of the certificate of the authority that the machine's cluster has.
-    pub authority: Option<String>,
+    /// sha256, lower-case hex, of each certificate of the cluster's authority that the machine trusts.
+    pub authorities: Vec<String>,
+    /// The same of the one that signs, on a control plane.
+    pub signer: Option<String>,
+    /// Numbers and sha256 (lower-case hex) of the keys of encryption at rest, on a control plane; the one that is written with first.
+    pub encryption: Vec<(u32, String)>,
     /// The node's name recorded with it.
     pub cluster_node: Option<String>,
     /// The version of Kubernetes recorded with it.
@@ -137,10 +141,10 @@ pub struct Origin {
 }
 
 impl Facts {
-    /// A machine that lost the record of whose it is, is known by the authority that it trusts: this cluster's, by its
+    /// A machine that lost the record of whose it is, is known by the authority that it trusts: one of this cluster's, by its
     /// certificate's sha256. Else its own services would look like somebody else's.
-    pub fn recognise(&mut self, cluster: &str, authority: &str) {
-        if self.cluster.is_none() && self.authority.as_deref() == Some(authority) {
+    pub fn recognise(&mut self, cluster: &str, authorities: &[String]) {
+        if self.cluster.is_none() && self.authorities.iter().any(|one| authorities.contains(one)) {
             self.cluster = Some(cluster.to_owned());
             self.foreign.retain(|foreign| !LINKS.contains(&foreign.what.as_str()));
         }

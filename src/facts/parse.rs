@@ -57,7 +57,9 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
         locked_sysctls: get("locked_sysctl").split_whitespace().map(|k| k.replace('/', ".")).collect(),
         cluster: Some(get("cluster").to_owned()).filter(|c| !c.is_empty()),
         bare: get("bare") == "yes",
-        authority: Some(get("authority").to_owned()).filter(|c| !c.is_empty()),
+        authorities: all(&lines, "authority").collect(),
+        signer: all(&lines, "signer").next(),
+        encryption: all(&lines, "key").filter_map(|n| n.parse().ok()).zip(all(&lines, "key_sum")).collect(),
         cluster_node: Some(get("cluster_node").to_owned()).filter(|c| !c.is_empty()),
         cluster_kubernetes: Some(get("cluster_kubernetes").to_owned()).filter(|c| !c.is_empty()),
         programs: prefixed(&lines, "program.").filter_map(|(name, link)| Some((name.to_owned(), in_store(link)?))).collect(),
@@ -178,10 +180,11 @@ mod tests {
     fn a_machine_without_its_record_is_known_by_its_authority() {
         let reply = |more: &str| parse(&REPLY.replace("end=yes", &format!("foreign.wg0=it exists\n{more}end=yes")), NOW).unwrap();
         let known = |mut facts: Facts| {
-            facts.recognise("home", "a1");
+            facts.recognise("home", &["a0".into(), "a1".into()]);
             (facts.cluster, facts.foreign.iter().map(|f| f.what.clone()).collect::<Vec<_>>().join(" "))
         };
         assert_eq!(known(reply("authority=a1\n")), (Some("home".into()), "k3s".into()));
+        assert_eq!(known(reply("authority=b2\nauthority=a1\n")).0, Some("home".into()), "one of two");
         assert_eq!(known(reply("authority=b2\n")).0, None);
         assert_eq!(known(reply("")).0, None);
         assert_eq!(known(reply("authority=a1\ncluster=other\n")).0, Some("other".into()), "what is recorded counts");

@@ -8,6 +8,7 @@ mod approver;
 #[cfg(test)]
 mod approver_tests;
 mod base;
+mod behind;
 mod cni;
 mod controller_manager;
 mod depart;
@@ -49,6 +50,7 @@ mod snapshots;
 
 pub use absent::absent;
 pub use acquaint::acquaint;
+pub use behind::{check as check_secrets, plane as check_secrets_at};
 pub use depart::{DISMISSAL, depart, dismissal};
 pub use etcd_check::{RUNBOOK, arithmetic, check as check_etcd, founding_id, without};
 pub use etcd_majority::{majority, restarts, sick};

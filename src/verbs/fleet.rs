@@ -8,9 +8,8 @@ use crate::exec::EventKind;
 use crate::facts::{self, Facts, Member};
 use crate::inventory::{Inventory, Machine};
 use crate::kube::Api;
-use crate::pki::Ca;
 use crate::report::Reporter;
-use crate::secrets::SecretText;
+use crate::secrets::{SecretText, Secrets};
 use crate::ssh::{self, Ask, ConnectSpec, Connection, Doors, KeyRing, RemoteError};
 use crate::steps;
 use futures::future::{join_all, try_join_all};
@@ -326,23 +325,22 @@ pub(super) async fn visit(inventory: &Inventory, node: &Machine, global: &Global
 #[derive(Clone)]
 struct Ours {
     cluster: String,
-    /// sha256 of its authority's certificates, as they may lie on a machine, where the secrets tell.
+    /// sha256 of its authority's certificates, where the secrets tell.
     authorities: Vec<String>,
 }
 
 impl Ours {
     fn of(world: &World) -> Self {
-        let texts = world.secrets().into_iter().flat_map(|s| [s.trusted(Ca::Cluster), s.cluster_ca.cert.clone()]);
-        Self { cluster: world.cluster.name.clone(), authorities: texts.map(|text| SecretText::new(text).sha256()).collect() }
+        let authorities = world.secrets().map(Secrets::authority_sums).unwrap_or_default();
+        Self { cluster: world.cluster.name.clone(), authorities }
     }
 
     /// A machine that lost its record is known by the authority, which machines that have theirs tell, too.
     fn recognise(&self, facts: &mut BTreeMap<String, Facts>) {
-        let recorded = facts.values().find(|f| f.cluster.as_ref() == Some(&self.cluster)).and_then(|f| f.authority.clone());
-        for authority in self.authorities.iter().chain(recorded.iter().filter(|_| self.authorities.is_empty())) {
-            for one in facts.values_mut() {
-                one.recognise(&self.cluster, authority);
-            }
+        let recorded = facts.values().find(|f| f.cluster.as_ref() == Some(&self.cluster)).map(|f| f.authorities.clone());
+        let authorities = if self.authorities.is_empty() { recorded.unwrap_or_default() } else { self.authorities.clone() };
+        for one in facts.values_mut() {
+            one.recognise(&self.cluster, &authorities);
         }
     }
 }

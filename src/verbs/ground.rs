@@ -46,14 +46,19 @@ impl Ground<'_> {
     /// The steps of every node that answered and has a part in this, and what the operator should know.
     ///
     /// # Errors
-    /// What would harm etcd; steps that cannot be made.
+    /// What would harm etcd; secrets that are older than the machines'; steps that cannot be made.
     pub fn node_steps(&self, mode: Mode) -> Result<(Vec<Step>, Vec<String>)> {
         let mut warnings = Vec::new();
         let asked = moving::facts(self)?;
         match self.restoring {
             _ if mode == Mode::Absent => {}
             Some(Restoring { restore, known, .. }) => steps::check_restore(self.cluster, self.facts, restore, known)?,
-            None => steps::check_etcd(self.cluster, &asked, self.etcd_ca)?,
+            None => {
+                steps::check_etcd(self.cluster, &asked, self.etcd_ca)?;
+                if self.etcd_ca.is_some() {
+                    steps::check_secrets(self.cluster, &asked, &self.secrets.marks(self.now))?;
+                }
+            }
         }
         let mut all = Vec::new();
         for node in &self.cluster.nodes {

@@ -5,8 +5,8 @@ use super::kill::{How, converge, made, now, same, spoil_what_there_is};
 use crate::scenes::Scene;
 use crate::world::World;
 use homectl::pki::Ca;
-use homectl::secrets::Stage;
-use homectl::steps::Mode;
+use homectl::secrets::{Secrets, Stage};
+use homectl::steps::{self, Mode};
 use homectl::verbs::Pace;
 use std::fs;
 
@@ -19,9 +19,24 @@ fn trusts(fleet: &Fleet, trusted: &str, signer: &str) {
     }
 }
 
+/// What machines say of whom they trust and what they encrypt with; whether `ours` is behind it.
+fn are_further_on(fleet: &Fleet, ours: &Secrets) -> bool {
+    let world = &fleet.world;
+    let marks = world.secrets.marks(world.now);
+    let authority = marks.authority.expect("it has not run out");
+    for node in world.cluster.control_planes() {
+        let facts = &world.facts[&node.name];
+        assert_eq!((&facts.authorities, facts.signer.as_ref()), (&authority.known, Some(&authority.known[authority.used])));
+        assert_eq!(facts.encryption, [(1, marks.encryption.known[0].clone())]);
+    }
+    assert_eq!(world.facts["shed"].authorities, authority.known);
+    steps::check_secrets(&world.cluster, &world.facts, &ours.marks(world.now)).is_err()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn authorities_take_over_whatever_is_cut() {
     let mut world = World::of("four", Scene::four(), now());
+    let before = world.secrets.clone();
     let mut fleet = made(&world).await;
     world.cluster.etcd_cluster_id.clone_from(&fleet.world.cluster.etcd_cluster_id);
     for (stage, how) in [(Stage::Known, How::Power), (Stage::First, How::Shells), (Stage::Alone, How::Power)] {
@@ -32,6 +47,7 @@ async fn authorities_take_over_whatever_is_cut() {
         fleet.becomes(world.clone());
         converge(&mut fleet, Mode::Present, "undisturbed").await;
         trusts(&fleet, &world.secrets.trusted(Ca::Cluster), &world.secrets.authority(Ca::Cluster).cert);
+        assert_eq!(are_further_on(&fleet, &before), stage != Stage::Known, "{stage:?}");
         let spoiled = spoil_what_there_is(&mut cut, Mode::Present, how, &["cellar"], 1).await;
         assert!(spoiled > 2, "{stage:?}: {spoiled}");
         same(&format!("{stage:?} with cuts"), &fleet.picture(), &cut);

@@ -275,9 +275,9 @@ impl Fleet {
         });
         let facts = join_all(asks).await.into_iter().collect();
         self.world.facts = facts;
-        let authority = homectl::secrets::SecretText::new(self.world.secrets.cluster_ca.cert.clone()).sha256();
+        let authorities = self.world.secrets.authority_sums();
         for facts in self.world.facts.values_mut() {
-            facts.recognise(&self.world.cluster.name, &authority);
+            facts.recognise(&self.world.cluster.name, &authorities);
         }
         let leaves = self.errand.moving.is_some();
         let asked: Vec<Node> = steps::whom_to_ask(&self.world.cluster, &self.world.facts, leaves).into_iter().cloned().collect();
