@@ -71,7 +71,8 @@ say etcd_cluster_id "$id"
 say etcd_origin "$(cat "/var/lib/etcd/origin-$id" 2>/dev/null)"
 [ -r /etc/homectl/overlay/wg0.conf ] && sed -n 's/^# \([^ ]*\)$/peer=\1/p' /etc/homectl/overlay/wg0.conf
 serving=/var/lib/kubelet/pki/kubelet-server-current.pem
-[ -e $serving ] && openssl x509 -in $serving -noout -checkend 0 >/dev/null 2>&1 && say kubelet_serving yes
+said=$([ -e $serving ] && openssl x509 -in $serving -noout -checkend 0 -ext subjectKeyIdentifier,authorityKeyIdentifier 2>/dev/null) &&
+    printf '%s\n' "$said" | sed -n 's/^ *\(keyid:\)\{0,1\}\([0-9A-F:]\{20,\}\)$/serving=\2/p'
 # Who listens: /proc needs no extra program. Column 4 is the state (0A listens), 2 the local address:port in hex.
 awk 'FNR > 1 && $4 == "0A" { n = split($2, a, ":"); print "listen=" a[n] }' /proc/net/tcp /proc/net/tcp6 2>/dev/null | sort -u
 # Other people's engines: unit files and programs that would fight ours.

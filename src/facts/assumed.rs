@@ -61,7 +61,7 @@ impl Facts {
             etcd_origin: None,
             peers: BTreeSet::new(),
             members: None,
-            kubelet_serving: false,
+            serving: Vec::new(),
             skew: 0,
             modules: true,
         }

@@ -119,8 +119,9 @@ pub struct Facts {
     pub peers: BTreeSet<String>,
     /// Members of its etcd cluster, or what it said instead; asked of one control plane, and only where somebody joins or leaves.
     pub members: Option<Result<Vec<Member>, String>>,
-    /// Whether the kubelet has a serving certificate.
-    pub kubelet_serving: bool,
+    /// Key ids (`AB:CD:…`) that the kubelet's serving certificate names: its authority's, and maybe its own. Empty where it has none, or
+    /// it has run out.
+    pub serving: Vec<String>,
     /// Seconds that the machine's clock is ahead of ours, as its reply came.
     pub skew: i64,
     /// Kernel lets modules be loaded (`/proc/modules` exists).

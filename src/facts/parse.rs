@@ -70,7 +70,7 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
         etcd_origin: origin(get("etcd_cluster_id"), get("etcd_origin")),
         peers: all(&lines, "peer").collect(),
         members: None,
-        kubelet_serving: get("kubelet_serving") == "yes",
+        serving: all(&lines, "serving").collect(),
         skew: get("clock").parse::<i64>().map_err(|e| format!("clock {:?}: {e}", get("clock")))? - now,
         modules: get("modules") == "yes",
     })

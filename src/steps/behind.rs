@@ -37,7 +37,12 @@ pub fn plane(node: &str, facts: &Facts, ours: &Marks) -> Result<()> {
         match at(mark, signer) {
             None => return Err(behind("authority", node, "an authority that the secrets file does not know signs there", signer)),
             Some(on) if on > mark.used => {
-                return Err(behind("authority", node, "the new authority signs there already, by the secrets file the former one does", signer));
+                return Err(behind(
+                    "authority",
+                    node,
+                    "the new authority signs there already, by the secrets file the former one does",
+                    signer,
+                ));
             }
             Some(_) => {}
         }
@@ -47,7 +52,9 @@ pub fn plane(node: &str, facts: &Facts, ours: &Marks) -> Result<()> {
     let newest = mark.number + u32::try_from(mark.known.len()).unwrap_or(u32::MAX) - 1;
     let what = "key of encryption at rest";
     match at(mark, used) {
-        None => return Err(behind(what, node, &format!("Secrets are written with a key{number} that the secrets file does not know"), used)),
+        None => {
+            return Err(behind(what, node, &format!("Secrets are written with a key{number} that the secrets file does not know"), used));
+        }
         Some(on) if on > mark.used => {
             let seen = format!("Secrets are written with key{number} already, by the secrets file with key{}", mark.number);
             return Err(behind(what, node, &seen, used));
@@ -55,7 +62,9 @@ pub fn plane(node: &str, facts: &Facts, ours: &Marks) -> Result<()> {
         Some(_) => {}
     }
     match facts.encryption.iter().find(|(number, _)| *number > newest) {
-        Some((number, sum)) => Err(behind(what, node, &format!("API servers can read with key{number}, which the secrets file does not know"), sum)),
+        Some((number, sum)) => {
+            Err(behind(what, node, &format!("API servers can read with key{number}, which the secrets file does not know"), sum))
+        }
         None => Ok(()),
     }
 }
@@ -65,10 +74,10 @@ fn others(cluster: &Cluster, facts: &BTreeMap<String, Facts>, mark: &Mark) -> Re
     let ours = |f: &Facts| f.cluster.as_ref() == Some(&cluster.name) && !f.authorities.is_empty();
     let strange = |f: &Facts| ours(f) && !f.authorities.iter().any(|sum| mark.known.contains(sum));
     let Some((node, found)) = facts.iter().find(|(_, f)| strange(f)) else { return Ok(()) };
-    let refused = behind("authority", node, "it trusts only authorities that the secrets file does not know", &found.authorities.join(", "));
-    Err(refused.help(format!(
-        "{WAY_OUT}. If it is this machine that is from before: leave --limit out, so that control planes are asked, too"
-    )))
+    let refused =
+        behind("authority", node, "it trusts only authorities that the secrets file does not know", &found.authorities.join(", "));
+    Err(refused
+        .help(format!("{WAY_OUT}. If it is this machine that is from before: leave --limit out, so that control planes are asked, too")))
 }
 
 fn at(mark: &Mark, sum: &String) -> Option<usize> {
@@ -135,7 +144,9 @@ mod tests {
     fn who_is_ahead_of_the_machines_goes_on_and_who_is_behind_is_refused() {
         let made = Secrets::make(&Fixture::four().cluster, NOW).unwrap();
         let authorities = stages(made.clone(), |s| s.turn_authorities(NOW).unwrap());
-        let keys = stages(made, |s| drop(s.turn_encryption_key(encryption_key)));
+        let keys = stages(made, |s| {
+            s.turn_encryption_key(encryption_key);
+        });
         for (what, all) in [("another authority", &authorities), ("another key of encryption at rest", &keys)] {
             for (at, there) in all.iter().enumerate() {
                 assert_eq!(said(there, there), None, "{what}: {at}");

@@ -54,8 +54,8 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     Ok(Some(Step {
         id: ctx.id("kubelet"),
         title: "kubelet".into(),
-        // A new authority signs what a kubelet asks for once every controller manager has its key.
-        after: ctx.new_signer().map_or_else(Vec::new, |_| ctx.controller_managers()),
+        // Another authority signs what a kubelet asks for once every controller manager has its key.
+        after: if ctx.new_signer().is_some() || ctx.is_outlived(ctx.facts) { ctx.controller_managers() } else { Vec::new() },
         wants,
         ready: Some(ready),
         rolling: Some("kubelet"),
@@ -239,7 +239,7 @@ fn client_certificate(ctx: &Ctx) -> Result<Guard> {
     let Some(pair) = ctx.secrets.leaf(name, crate::pki::name::KUBELET) else {
         return Err(Failure::bug(format!("the secrets hold no client certificate of {name}'s kubelet")));
     };
-    let ok = client_ok(CLIENT, CA, name, ctx.new_signer().as_deref())?;
+    let ok = client_ok(CLIENT, CA, name, &ctx.signers())?;
     let pem = data_encoding::BASE64.encode(format!("{}{}", pair.cert, pair.key.expose()).as_bytes());
     let run = format!("put {INITIAL} 0600 root:root <<'@homectl'\n{pem}\n@homectl\nrelink {CLIENT} {INITIAL}\n");
     let guard = Guard::new(format!("certificate:{CLIENT}"), format!("a valid client certificate of system:node:{name}"), ok, run)
@@ -248,24 +248,34 @@ fn client_certificate(ctx: &Ctx) -> Result<Guard> {
     Ok([UNIT, kube_proxy::UNIT].into_iter().chain(kube_router::service(ctx)).fold(guard, Guard::restarts))
 }
 
-/// While another authority takes over: a serving certificate by the former one goes, so that the kubelet asks for another.
+/// A serving certificate by another authority goes, so that the kubelet asks for one: API servers would not believe it. What lies
+/// there counts; where nothing does, what is shown: a run may have been cut between the two.
 fn serving_certificate(ctx: &Ctx) -> Option<Guard> {
-    let signer = ctx.new_signer()?;
-    // What lies there and what is shown: a run may have been cut between the two.
+    let signers = ctx.signers();
+    if signers.is_empty() {
+        return None;
+    }
     let ok = format!(
-        "if [ -e {SERVING} ] && ! {{ openssl x509 -in {SERVING} 2>/dev/null | {ours}; }}; then echo 'signed by the authority that goes'; exit 1; fi\n\
+        "if [ ! -e {SERVING} ] && ! systemctl is-active -q {UNIT}; then exit 0; fi\n\
+         command -v openssl >/dev/null || {{ echo 'openssl is not installed yet'; exit 75; }}\n\
+         if [ -e {SERVING} ]; then\n{ours} <{SERVING} || {{ echo 'signed by another authority'; exit 1; }}\nexit 0\nfi\n\
          shown=$({shown}) || shown=\n\
-         if [ -n \"$shown\" ] && ! {{ printf '%s\\n' \"$shown\" | {ours}; }}; then echo 'the kubelet shows one of the authority that goes'; exit 1; fi\n",
-        ours = signed_by(&signer),
+         [ -z \"$shown\" ] || printf '%s\\n' \"$shown\" | {ours} || {{ echo 'the kubelet shows one of another authority'; exit 1; }}\n",
+        ours = signed_by(&signers),
         shown = shown(&ctx.node.overlay.to_string()),
     );
-    let title = "a serving certificate signed by the new authority, or none";
+    let title = "a serving certificate signed by the cluster's authority, or none";
     Some(Guard::new(format!("certificate:{SERVING}"), title, ok, format!("rm -f {SERVING}\n")).restarts(UNIT))
 }
 
-/// sh that says of the certificate on its stdin whether the authority of this key made it.
-pub(super) fn signed_by(key_id: &str) -> String {
-    format!("openssl x509 -noout -ext subjectKeyIdentifier,authorityKeyIdentifier 2>/dev/null | grep -q {}", quote(key_id))
+/// sh that says of the certificate on its stdin whether an authority of one of these key ids made it.
+pub(super) fn signed_by(key_ids: &[String]) -> String {
+    format!("{{ openssl x509 -noout -ext subjectKeyIdentifier,authorityKeyIdentifier 2>/dev/null | grep -q {}; }}", any(key_ids))
+}
+
+/// What has `grep` look for one of these.
+fn any(key_ids: &[String]) -> String {
+    key_ids.iter().map(|id| format!("-e {}", quote(id))).collect::<Vec<_>>().join(" ")
 }
 
 /// sh that prints the certificate that the kubelet at `address` shows.
@@ -274,12 +284,9 @@ pub(super) fn shown(address: &str) -> String {
 }
 
 /// The test: exits 75 before openssl and the CA are there, 1 with the reason, 0 for a valid certificate of `node`, made by
-/// the authority with the key `signer` where that matters.
-fn client_ok(link: &str, ca: &str, node: &str, signer: Option<&str>) -> Result<String> {
-    render(
-        "kubelet/client-ok.sh.j2",
-        context! { link, ca, signer => signer.map(quote), subject => quote(&format!("CN=system:node:{node}")) },
-    )
+/// an authority with one of the key ids `signers`, where those are known.
+fn client_ok(link: &str, ca: &str, node: &str, signers: &[String]) -> Result<String> {
+    render("kubelet/client-ok.sh.j2", context! { link, ca, signers => any(signers), subject => quote(&format!("CN=system:node:{node}")) })
 }
 
 /// What a kubelet leaves: pods with their mounts and control groups, chains of the packet filter, a setting of logind.
@@ -328,15 +335,19 @@ mod tests {
     }
 
     /// The test as it runs on a node: its status and what it says.
-    fn judged_by(dir: &Path, signer: Option<&str>) -> (i32, String) {
+    fn judged_by(dir: &Path, signers: &[String]) -> (i32, String) {
         let path = |name: &str| dir.join(name).display().to_string();
-        let script = client_ok(&path("current.pem"), &path("ca.crt"), "attic", signer).unwrap();
+        let script = client_ok(&path("current.pem"), &path("ca.crt"), "attic", signers).unwrap();
         let output = std::process::Command::new("sh").args(["-uc", &script]).output().unwrap();
         (output.status.code().unwrap(), String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    fn ids(authorities: &[&Authority]) -> Vec<String> {
+        authorities.iter().filter_map(|a| key_id(&a.cert)).collect()
+    }
+
     fn judged(dir: &Path) -> (i32, String) {
-        judged_by(dir, None)
+        judged_by(dir, &[])
     }
 
     #[test]
@@ -364,13 +375,14 @@ mod tests {
         assert_eq!(judged(dir), (0, String::new()));
         // Of two that are trusted, one signs.
         std::fs::write(dir.join("ca.crt"), format!("{}{}", home.cert, other.cert)).unwrap();
-        assert_eq!(judged_by(dir, key_id(&home.cert).as_deref()), (0, String::new()));
-        assert_eq!(judged_by(dir, key_id(&other.cert).as_deref()), (1, "signed by the authority that goes".into()));
+        assert_eq!(judged_by(dir, &ids(&[&home])), (0, String::new()));
+        assert_eq!(judged_by(dir, &ids(&[&other])), (1, "signed by another authority".into()));
+        assert_eq!(judged_by(dir, &ids(&[&other, &home])), (0, String::new()));
         // One that has ended hurts nobody beside one that has not, and proves nothing.
         let ended = make_authority("kubernetes-ca", now - 86_400 * 3651).unwrap();
         let by_ended = certificate(&make_authority("kubernetes-ca", now - 86_400 * 3000).unwrap(), "attic", now);
         std::fs::write(dir.join("ca.crt"), format!("{}{}", ended.cert, home.cert)).unwrap();
-        assert_eq!(judged_by(dir, key_id(&home.cert).as_deref()), (0, String::new()));
+        assert_eq!(judged_by(dir, &ids(&[&home])), (0, String::new()));
         put(&by_ended, &by_ended);
         assert_eq!(judged(dir).0, 1);
         std::fs::write(dir.join("ca.crt"), &home.cert).unwrap();

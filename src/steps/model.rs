@@ -5,7 +5,7 @@ use crate::cluster::{Cluster, Node};
 use crate::facts::Facts;
 use crate::kube::Condition;
 use crate::os::Os;
-use crate::pki::{Ca, key_id};
+use crate::pki::{Ca, certificates, key_id};
 use crate::secrets::{Secrets, Stage};
 use crate::want::{Sh, Want};
 use serde::Serialize;
@@ -151,6 +151,21 @@ impl Ctx<'_> {
     pub fn new_signer(&self) -> Option<String> {
         let signs = self.secrets.authority_stage() == Stage::First;
         signs.then(|| key_id(&self.secrets.authority(Ca::Cluster).cert)).flatten()
+    }
+
+    /// Key ids of whoever may have signed what a kubelet has: the new authority while it signs, else all that are trusted. Empty where
+    /// secrets are only stood for.
+    #[must_use]
+    pub fn signers(&self) -> Vec<String> {
+        let trusted = || certificates(&self.secrets.trusted(Ca::Cluster)).iter().filter_map(|cert| key_id(cert)).collect();
+        self.new_signer().map_or_else(trusted, |new| vec![new])
+    }
+
+    /// Whether what the kubelet shows on the machine of these facts is signed by another authority, so that it is to get another.
+    #[must_use]
+    pub fn is_outlived(&self, facts: &Facts) -> bool {
+        let signers = self.signers();
+        !signers.is_empty() && !facts.serving.is_empty() && !facts.serving.iter().any(|id| signers.contains(id))
     }
 
     /// The steps of all controller managers.

@@ -17,9 +17,13 @@ pub(super) fn steps(ctx: &Ctx) -> Vec<Step> {
     if first.is_none_or(|n| n.name != ctx.node.name) {
         return Vec::new();
     }
-    let renewed = ctx.new_signer().is_some();
-    let asks = |node: &&Node| ctx.all.get(&node.name).is_some_and(|facts| renewed || !facts.kubelet_serving);
+    let asks = |node: &&Node| ctx.all.get(&node.name).is_some_and(|facts| facts.serving.is_empty() || gets_another(ctx, node));
     ctx.cluster.nodes.iter().filter(asks).map(|node| of(ctx, node)).collect()
+}
+
+/// Whether the one that it has is not the one that it is to have.
+fn gets_another(ctx: &Ctx, node: &Node) -> bool {
+    ctx.new_signer().is_some() || ctx.all.get(&node.name).is_some_and(|facts| ctx.is_outlived(facts))
 }
 
 /// Where the approver is, for the kubelet of `node`.
@@ -51,8 +55,8 @@ fn look(ctx: &Ctx, node: &Node) -> String {
         "why=$({} 2>&1) && why= || why=${{why:-no answer}}\n",
         super::apiserver::get(&format!("/api/v1/nodes/{name}/proxy/healthz"))
     );
-    if let Some(signer) = ctx.new_signer() {
-        let (shown, ours) = (kubelet::shown(&node.overlay.to_string()), kubelet::signed_by(&signer));
+    if gets_another(ctx, node) {
+        let (shown, ours) = (kubelet::shown(&node.overlay.to_string()), kubelet::signed_by(&ctx.signers()));
         let _ = writeln!(text, "[ -n \"$why\" ] || {{ {shown} | {ours}; }} || why='it shows no certificate of the new authority'");
     }
     text

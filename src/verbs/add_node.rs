@@ -102,7 +102,7 @@ fn founded(fleet: &Fleet) -> Result<()> {
 /// A machine with somebody's, or its own, former life on it is no new one. One that a cut run of this left is.
 fn bare(fleet: &Fleet, name: &str) -> Result<()> {
     let Some(facts) = fleet.facts.get(name).filter(|f| f.cluster.is_some()) else { return Ok(()) };
-    if facts.cluster_node.as_deref() == Some(name) && facts.etcd_cluster_id.is_none() && !facts.kubelet_serving {
+    if facts.cluster_node.as_deref() == Some(name) && facts.etcd_cluster_id.is_none() && facts.serving.is_empty() {
         return Ok(());
     }
     let whose = format!(

@@ -70,7 +70,7 @@ fn empty(world: &World, fleet: &Fleet, name: &str, control_plane: bool) -> Resul
     let Some(cluster) = &facts.cluster else { return Ok(()) };
     let (node, ours) = (facts.cluster_node.as_deref().unwrap_or("?"), *cluster == world.cluster.name);
     // What a cut run of this left: the record of its membership is written last.
-    let unfinished = control_plane && (!facts.etcd_data || facts.etcd_cluster_id.is_none()) || !facts.kubelet_serving;
+    let unfinished = control_plane && (!facts.etcd_data || facts.etcd_cluster_id.is_none()) || facts.serving.is_empty();
     if ours && node == name && unfinished {
         return Ok(());
     }

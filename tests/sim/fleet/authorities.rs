@@ -11,7 +11,7 @@ use homectl::verbs::Pace;
 use std::fs;
 
 /// What lies on every machine, and who signed what its kubelet shows.
-fn trusts(fleet: &Fleet, trusted: &str, signer: &str) {
+pub(super) fn trusts(fleet: &Fleet, trusted: &str, signer: &str) {
     for node in &fleet.world.cluster.nodes {
         let read = |path: &str| fs::read_to_string(fleet.machine(&node.name).root().join(path)).unwrap();
         assert_eq!(read("etc/kubernetes/pki/ca.crt"), trusted, "{}", node.name);

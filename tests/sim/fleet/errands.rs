@@ -1,11 +1,14 @@
 //! What is done to a cluster that lives, and cut inside every item of its plan: a control plane leaves, etcd's data is restored.
 
+use super::authorities::trusts;
 use super::engine::{Errand, Fleet, Trouble, told};
 use super::kill::{How, changed, converge, every, left, made, now, same, spoil, spoil_what_there_is};
 use super::machine::Picture;
 use super::restoring::Restored;
 use crate::scenes::Scene;
 use crate::world::World;
+use homectl::pki::Ca;
+use homectl::secrets::Secrets;
 use homectl::steps::Mode;
 use homectl::verbs::Moving;
 use std::fs;
@@ -195,6 +198,33 @@ async fn a_survivor_is_restored_whatever_is_cut() {
         same("restored with cuts", &expected, &cut);
         assert!(is_kept(&cut, "attic"), "what was there is gone");
     }
+}
+
+/// A backup from before other authorities took over, with the secrets of then: what kubelets have of the later ones goes with them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_is_restored_with_authorities_from_before() {
+    let mut fleet = lived().await;
+    let mut then = fleet.world.clone();
+    let other = Secrets::make(&then.cluster, then.now).unwrap();
+    (then.secrets.cluster_ca, then.secrets.etcd_ca, then.secrets.front_proxy_ca) = (other.cluster_ca, other.etcd_ca, other.front_proxy_ca);
+    then.secrets.refresh(&then.cluster, then.now).unwrap();
+    fleet.becomes(then);
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("snapshot.db");
+    fs::write(&file, "then\n").unwrap();
+    let secrets = &fleet.world.secrets;
+    let (trusted, signer) = (secrets.trusted(Ca::Cluster), secrets.authority(Ca::Cluster).cert.clone());
+    fleet.errand = restoring(&fleet, Some(&file), None);
+    let ran = fleet.run(Mode::Present, &Trouble::default()).await;
+    assert_eq!(ran.report.failed, Vec::new());
+    for node in ["attic", "shed"] {
+        for file in ["client-current", "server-current"] {
+            let item = format!("{node} certificate:/var/lib/kubelet/pki/kubelet-{file}.pem");
+            assert!(told(&ran.plan).contains(&item), "{item} is not in {}", told(&ran.plan));
+        }
+    }
+    ends(&mut fleet, "restored").await;
+    trusts(&fleet, &trusted, &signer);
 }
 
 /// The one revision that all control planes have.
