@@ -13,12 +13,10 @@ const CAP_SYS_RESOURCE: u64 = 1 << 24;
 /// What is missing or unreadable: a cut reply is never taken for an empty machine.
 pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
     let lines: Vec<(&str, &str)> = reply.lines().filter_map(|l| l.split_once('=')).collect();
-    let map: BTreeMap<&str, &str> = lines.iter().copied().collect();
-    let get = |key: &str| map.get(key).copied().unwrap_or_default().trim();
+    let get = |key: &str| lines.iter().rfind(|(k, _)| *k == key).map_or("", |(_, v)| v.trim());
     if get("end") != "yes" {
         return Err(format!("the reply is cut: it ends with {:?}", reply.lines().last().unwrap_or_default()));
     }
-    let caps = u64::from_str_radix(get("caps"), 16).map_err(|e| format!("capability mask {:?}: {e}", get("caps")))?;
     let container = if get("container").is_empty() { "none" } else { get("container") };
     Ok(Facts {
         os_id: get("os.ID").to_owned(),
@@ -37,7 +35,7 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
         cgroup_v2: get("cgroup") == "cgroup2fs",
         memory_controller: get("memory_controller") == "yes",
         boot_cmdline: Some(get("boot_cmdline").to_owned()).filter(|f| !f.is_empty()),
-        cap_sys_resource: caps & CAP_SYS_RESOURCE != 0,
+        cap_sys_resource: mask(get("caps"))? & CAP_SYS_RESOURCE != 0,
         conntrack_writable: container == "none" || get("conntrack") == "writable",
         wireguard: if get("wireguard") == "kernel" { WireGuard::Kernel } else { WireGuard::UserSpace },
         nameservers: upstreams(get("resolv"), get("resolved"), get("docker_upstream")),
@@ -82,6 +80,11 @@ fn origin(id: &str, text: &str) -> Option<Origin> {
     let (before, title) = rest.split_once(' ')?;
     let before = Some(before.to_owned()).filter(|b| b != "-");
     Some(Origin { id: id.to_owned(), revision: revision.parse().ok()?, before, title: title.to_owned() })
+}
+
+/// Capabilities, in hexadecimal digits.
+fn mask(said: &str) -> Result<u64, String> {
+    u64::from_str_radix(said, 16).map_err(|e| format!("capability mask {said:?}: {e}"))
 }
 
 /// `../store/SUM/NAME` → the sum.

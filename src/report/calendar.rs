@@ -18,8 +18,9 @@ pub fn calendar(cluster: &str, certificates: &[Certificate], now: i64) -> String
         fold(&mut text, line);
     }
     fold(&mut text, &format!("X-WR-CALNAME:{}", escaped(&name)));
-    for certificate in certificates {
-        for line in event(cluster, certificate, now) {
+    for (at, certificate) in certificates.iter().enumerate() {
+        let before = certificates[..at].iter().filter(|other| place(other) == place(certificate)).count();
+        for line in event(cluster, certificate, before, now) {
             fold(&mut text, &line);
         }
     }
@@ -27,8 +28,17 @@ pub fn calendar(cluster: &str, certificates: &[Certificate], now: i64) -> String
     text
 }
 
-fn event(cluster: &str, c: &Certificate, now: i64) -> Vec<String> {
-    let place = format!("{cluster}\n{}\n{}\n{}", c.node, c.path, c.subject);
+/// Where a certificate lies, and whose it is.
+fn place(c: &Certificate) -> [&str; 3] {
+    [&c.node, &c.path, &c.subject]
+}
+
+/// `before`: how many of the same place come before it, in a file of several: authorities of one name, while they are exchanged.
+fn event(cluster: &str, c: &Certificate, before: usize, now: i64) -> Vec<String> {
+    let mut place = format!("{cluster}\n{}", place(c).join("\n"));
+    if before > 0 {
+        let _ = write!(place, "\n{before}");
+    }
     let id = data_encoding::HEXLOWER.encode(&Sha256::digest(place.as_bytes())[..16]);
     let summary = format!("{cluster}: {} on {} ends", short(&c.path), c.node);
     let about = format!("{}\nsubject {}\nissuer {}\nrenewed by {}\nends {}", c.path, c.subject, c.issuer, c.renewal, utc(c.ends));
@@ -130,6 +140,18 @@ mod tests {
         let about = events[1].get_description().unwrap();
         assert!(about.contains("renewed by nobody: it was; twice, \\ broken") && about.contains("ends 20261203T120000Z"), "{about}");
         assert_ne!(events[0].get_uid(), events[1].get_uid());
+    }
+
+    #[test]
+    fn two_authorities_of_one_name_in_one_file_are_two_events() {
+        let ids = |all: &[i64]| {
+            let all: Vec<Certificate> = all.iter().map(|days| left(*days, Renewal::Timer)).collect();
+            let text = calendar("home", &all, NOW);
+            text.lines().filter(|l| l.starts_with("UID:")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let both = ids(&[20, 3650]);
+        assert_ne!(both[0], both[1]);
+        assert_eq!(ids(&[3650]), both[..1], "the one that stays takes the place of the one that went");
     }
 
     #[test]

@@ -168,6 +168,12 @@ impl Secrets {
         let superseded = self.authority_stage() == Stage::First;
         superseded.then(|| first_end(|ca| self.former(ca))).transpose()
     }
+
+    /// Whether the authorities that sign have taken the place of some that had run out by `now` (Unix seconds): that is a rescue, of which
+    /// machines may not have heard yet.
+    pub(super) fn supersedes_expired(&self, now: i64) -> bool {
+        self.former_authorities_end().ok().flatten().is_some_and(|(_, end)| end <= now)
+    }
 }
 
 fn first_end<'a>(authority: impl Fn(Ca) -> &'a Authority) -> Result<(Ca, i64)> {
@@ -178,11 +184,15 @@ fn first_end<'a>(authority: impl Fn(Ca) -> &'a Authority) -> Result<(Ca, i64)> {
 
 /// What people should know.
 impl Secrets {
-    /// What is on its way in, a line each: how far it has come, and what goes on with it.
+    /// What is on its way in at `now` (Unix seconds), a line each: how far it has come, and what goes on with it.
     #[must_use]
-    pub fn under_way(&self) -> Vec<String> {
+    pub fn under_way(&self, now: i64) -> Vec<String> {
+        let rescued = self.supersedes_expired(now);
         let authorities = match self.authority_stage() {
             Stage::Known => Some("new authorities are on their way in (1 of 3: machines trust them beside the old ones)"),
+            Stage::First if rescued => {
+                Some("new authorities take the place of expired ones (1 of 2: they sign; nobody needs the old ones)")
+            }
             Stage::First => Some("new authorities are on their way in (2 of 3: they sign, and the old ones are still trusted)"),
             Stage::Alone => None,
         };
@@ -192,7 +202,10 @@ impl Secrets {
             Stage::Alone => None,
         };
         let goes_on = |what: Option<&str>, by: &str| what.map(|what| format!("{what}: homectl certs {by} goes on"));
-        [goes_on(authorities, "rotate-ca"), goes_on(key, "rotate-key encryption")].into_iter().flatten().collect()
+        [goes_on(authorities, if rescued { "rescue" } else { "rotate-ca" }), goes_on(key, "rotate-key encryption")]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 

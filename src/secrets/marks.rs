@@ -27,7 +27,6 @@ impl Secrets {
     /// The marks of these secrets at `now` (Unix seconds).
     #[must_use]
     pub fn marks(&self, now: i64) -> Marks {
-        let rescued = self.former_authorities_end().ok().flatten().is_some_and(|(_, end)| end <= now);
         let authority = Mark { known: self.authority_sums(), used: used(self.authority_stage()), number: 0 };
         let mut keys: Vec<String> = self.encryption_keys().into_iter().map(|(_, key)| key.sha256()).collect();
         // The one that is written with comes first there.
@@ -35,7 +34,14 @@ impl Secrets {
             keys.reverse();
         }
         let encryption = Mark { known: keys, used: used(self.key_stage()), number: self.encryption_number };
-        Marks { authority: Some(authority).filter(|_| !rescued), encryption }
+        Marks { authority: Some(authority).filter(|_| !self.supersedes_expired(now)), encryption }
+    }
+
+    /// sha256, lower-case hex, of every authority of the cluster and every key of encryption at rest that these secrets know.
+    #[must_use]
+    pub fn sums(&self) -> Vec<String> {
+        let keys = self.encryption_keys().into_iter().map(|(_, key)| key.sha256());
+        self.authority_sums().into_iter().chain(keys).collect()
     }
 
     /// sha256, lower-case hex, of each certificate of the cluster's authority that is trusted, in their order.

@@ -23,5 +23,5 @@ pub use identity::{Identity, IdentityChoice, create_identity, find_identity, ide
 pub use marks::{Mark, Marks};
 pub use model::Secrets;
 pub use prepare::{Prepared, ToLook, prepare, prepare_as_is, prepare_to_look};
-pub use store::{open, open_bytes, recipients, save};
+pub use store::{known, open, open_bytes, recipients, save};
 pub use stream::{Unsealed, seal, unseal};

@@ -30,6 +30,15 @@ pub fn recipients(path: &Path) -> Result<Vec<Recipient>> {
     Ok(header(&fs::read(path).map_err(|e| cannot("read", path, &e))?).named)
 }
 
+/// By what the secrets in the age file `path` are told from others, without opening it: sums of what machines may use. Empty where
+/// its header does not say so.
+///
+/// # Errors
+/// It cannot be read from the disk.
+pub fn known(path: &Path) -> Result<Vec<String>> {
+    Ok(header(&fs::read(path).map_err(|e| cannot("read", path, &e))?).knows)
+}
+
 /// Whether the age file `path` is whole and for others than the holder of `identity`.
 pub(super) fn is_for_others(path: &Path, identity: &Identity) -> Result<bool> {
     let sealed = fs::read(path).map_err(|e| cannot("read", path, &e))?;
@@ -72,7 +81,7 @@ pub fn save(path: &Path, secrets: &Secrets, identity: &Identity, also: &[Recipie
         return Ok(false);
     }
     let clear = content::write(secrets).map_err(|_| Failure::bug("secrets that TOML cannot say"))?;
-    let sealed = encrypt(&clear, &readers).map_err(|e| Failure::failed(format!("cannot encrypt: {e}")))?;
+    let sealed = encrypt(&clear, &readers, &secrets.sums()).map_err(|e| Failure::failed(format!("cannot encrypt: {e}")))?;
     match write_whole(&path, &sealed, present.is_none()) {
         Err(failure) if present.is_none() && path.exists() => Err(failure.help("another run has just made it: run again")),
         written => written.map(|()| true),

@@ -176,7 +176,7 @@ fn authorities_come_in_by_stages_and_each_is_kept() {
         for leaf in pki::leaves(&cluster()) {
             pki::judge(&leaf.spec, &secrets.trusted(leaf.spec.ca), &secrets.leaf(&leaf.owner, leaf.name).unwrap().cert, NOW).unwrap();
         }
-        assert_eq!(secrets.under_way().len(), usize::from(both));
+        assert_eq!(secrets.under_way(NOW).len(), usize::from(both));
         place.save(&secrets);
         assert_eq!(place.open().unwrap(), secrets);
     }
@@ -261,10 +261,27 @@ fn authorities_that_have_ended_are_superseded_at_once_from_any_stage() {
         assert!(secrets.authorities_end().unwrap().1 > late);
         assert!(secrets.former_authorities_end().unwrap().unwrap().1 <= late);
         assert_eq!(secrets.trusted(Ca::Cluster).contains(&ended), stages == 0);
+        let under_way = secrets.under_way(late);
+        assert!(under_way.len() == 1 && under_way[0].ends_with("homectl certs rescue goes on"), "{under_way:?}");
         assert_eq!(secrets.refresh(&cluster(), late).unwrap().len(), secrets.leaves.len());
         place.save(&secrets);
         assert_eq!(place.open().unwrap(), secrets);
     }
+}
+
+#[test]
+fn a_file_tells_whoever_cannot_open_it_what_it_knows() {
+    let (place, mut secrets) = (Place::new(), secrets());
+    place.save(&secrets);
+    let before = known(&place.file()).unwrap();
+    assert_eq!(before, secrets.sums());
+    secrets.turn_encryption_key(crate::pki::encryption_key);
+    secrets.turn_authorities(NOW).unwrap();
+    place.save(&secrets);
+    let after = known(&place.file()).unwrap();
+    assert_eq!((before.len(), after.len()), (2, 4));
+    assert!(before.iter().all(|sum| after.contains(sum)));
+    assert_eq!(place.open().unwrap(), secrets);
 }
 
 #[test]
@@ -339,7 +356,7 @@ fn damage_is_told_from_a_wrong_identity() {
 
 /// Writes `clear` as a secrets file.
 fn seal(place: &Place, clear: &str) {
-    let sealed = super::crypt::encrypt(clear, &[place.identity.recipient()]).unwrap();
+    let sealed = super::crypt::encrypt(clear, &[place.identity.recipient()], &[]).unwrap();
     fs::write(place.file(), sealed).unwrap();
 }
 

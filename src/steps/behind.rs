@@ -27,46 +27,50 @@ pub fn check(cluster: &Cluster, facts: &BTreeMap<String, Facts>, ours: &Marks) -
     Ok(())
 }
 
-/// The same of one control plane.
+/// Refuses where a control plane signs with an authority, or writes Secrets with a key, of which the secrets do not know the sum.
 ///
 /// # Errors
 /// As [`check`].
-pub fn plane(node: &str, facts: &Facts, ours: &Marks) -> Result<()> {
-    let signer = facts.signer.as_ref().filter(|signer| facts.authorities.contains(signer));
-    if let (Some(mark), Some(signer)) = (&ours.authority, signer) {
-        match at(mark, signer) {
-            None => return Err(behind("authority", node, "an authority that the secrets file does not know signs there", signer)),
-            Some(on) if on > mark.used => {
-                return Err(behind(
-                    "authority",
-                    node,
-                    "the new authority signs there already, by the secrets file the former one does",
-                    signer,
-                ));
-            }
-            Some(_) => {}
-        }
+pub fn knows(node: &str, facts: &Facts, known: &[String]) -> Result<()> {
+    if let Some(signer) = signer(facts).filter(|signer| !known.contains(signer)) {
+        return Err(behind(AUTHORITY, node, "an authority that the secrets file does not know signs there", signer));
     }
-    let mark = &ours.encryption;
-    let Some((number, used)) = facts.encryption.first() else { return Ok(()) };
-    let newest = mark.number + u32::try_from(mark.known.len()).unwrap_or(u32::MAX) - 1;
-    let what = "key of encryption at rest";
-    match at(mark, used) {
-        None => {
-            return Err(behind(what, node, &format!("Secrets are written with a key{number} that the secrets file does not know"), used));
-        }
-        Some(on) if on > mark.used => {
-            let seen = format!("Secrets are written with key{number} already, by the secrets file with key{}", mark.number);
-            return Err(behind(what, node, &seen, used));
-        }
-        Some(_) => {}
-    }
-    match facts.encryption.iter().find(|(number, _)| *number > newest) {
+    match facts.encryption.first().filter(|(_, sum)| !known.contains(sum)) {
         Some((number, sum)) => {
-            Err(behind(what, node, &format!("API servers can read with key{number}, which the secrets file does not know"), sum))
+            Err(behind(KEY, node, &format!("Secrets are written with a key{number} that the secrets file does not know"), sum))
         }
         None => Ok(()),
     }
+}
+
+/// One control plane is no stage further on.
+fn plane(node: &str, facts: &Facts, ours: &Marks) -> Result<()> {
+    let authorities = ours.authority.as_ref().map_or(&facts.authorities, |mark| &mark.known);
+    let known: Vec<String> = authorities.iter().chain(&ours.encryption.known).cloned().collect();
+    knows(node, facts, &known)?;
+    let on = |mark: &Mark, sum: &String| at(mark, sum).is_some_and(|at| at > mark.used);
+    if let (Some(mark), Some(signer)) = (&ours.authority, signer(facts))
+        && on(mark, signer)
+    {
+        return Err(behind(AUTHORITY, node, "the new authority signs there already, by the secrets file the former one does", signer));
+    }
+    let mark = &ours.encryption;
+    if let Some((number, sum)) = facts.encryption.first().filter(|(_, sum)| on(mark, sum)) {
+        let seen = format!("Secrets are written with key{number} already, by the secrets file with key{}", mark.number);
+        return Err(behind(KEY, node, &seen, sum));
+    }
+    let newest = u32::try_from(mark.known.len()).map_or(u32::MAX, |known| mark.number + known - 1);
+    match facts.encryption.iter().find(|(number, _)| *number > newest) {
+        Some((number, sum)) => {
+            Err(behind(KEY, node, &format!("API servers can read with key{number}, which the secrets file does not know"), sum))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Who signs on a control plane: trusted there as well, so that it is no file that somebody put there.
+fn signer(facts: &Facts) -> Option<&String> {
+    facts.signer.as_ref().filter(|signer| facts.authorities.contains(signer))
 }
 
 /// Machines of which none holds the cluster: they all trust somebody else.
@@ -74,8 +78,7 @@ fn others(cluster: &Cluster, facts: &BTreeMap<String, Facts>, mark: &Mark) -> Re
     let ours = |f: &Facts| f.cluster.as_ref() == Some(&cluster.name) && !f.authorities.is_empty();
     let strange = |f: &Facts| ours(f) && !f.authorities.iter().any(|sum| mark.known.contains(sum));
     let Some((node, found)) = facts.iter().find(|(_, f)| strange(f)) else { return Ok(()) };
-    let refused =
-        behind("authority", node, "it trusts only authorities that the secrets file does not know", &found.authorities.join(", "));
+    let refused = behind(AUTHORITY, node, "it trusts only authorities that the secrets file does not know", &found.authorities.join(", "));
     Err(refused
         .help(format!("{WAY_OUT}. If it is this machine that is from before: leave --limit out, so that control planes are asked, too")))
 }
@@ -84,12 +87,14 @@ fn at(mark: &Mark, sum: &String) -> Option<usize> {
     mark.known.iter().position(|known| known == sum)
 }
 
+const AUTHORITY: &str = "another authority";
+const KEY: &str = "another key of encryption at rest";
 const WAY_OUT: &str = "keys were replaced with another copy of it, or are being: pull the secrets file (and the lock) from where that one was \
                        committed, then run this again. Where nobody has it any more: move this one away and run homectl recover, which makes \
                        it anew from the machines";
 
 fn behind(what: &str, node: &str, seen: &str, sum: &str) -> Failure {
-    Failure::refused(format!("the secrets file is older than what the machines have (another {what}); nothing was changed anywhere"))
+    Failure::refused(format!("the secrets file is older than what the machines have ({what}); nothing was changed anywhere"))
         .on(node)
         .seen(format!("{seen} (sha256 {sum})"))
         .help(WAY_OUT)
@@ -157,15 +162,30 @@ mod tests {
                     let refused = said(ours, there);
                     // What was only made known is used by nobody, and one that goes may be trusted for longer: neither does harm.
                     let harmless = match at - behind {
-                        1 if at % 3 == 1 => what == "another authority",
+                        1 | 2 if at % 3 == 1 => what == "another authority",
                         1 => at % 3 == 0,
-                        2 if at % 3 == 1 => what == "another authority",
                         _ => false,
                     };
                     assert_eq!(refused.is_none(), harmless, "{what}: machines at {at}, ours at {behind}: {refused:?}");
                     assert!(refused.is_none_or(|said| said == what));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn who_knows_what_is_used_can_keep_it() {
+        let made = Secrets::make(&Fixture::four().cluster, NOW).unwrap();
+        let authorities = stages(made.clone(), |s| s.turn_authorities(NOW).unwrap());
+        let keys = stages(made, |s| {
+            s.turn_encryption_key(encryption_key);
+        });
+        let kept = |ours: &Secrets, there: &Secrets| knows("attic", &held(there).facts["attic"], &ours.sums()).is_ok();
+        for all in [authorities, keys] {
+            // Nobody knows the next one, who was told of it does, and who has gone on does not know the former one.
+            assert_eq!([1, 2, 3, 4].map(|there| kept(&all[0], &all[there])), [true, false, false, false]);
+            assert_eq!([0, 1, 2, 3, 4].map(|there| kept(&all[1], &all[there])), [true; 5]);
+            assert_eq!([0, 1, 2, 3].map(|there| kept(&all[3], &all[there])), [false, false, true, true]);
         }
     }
 

@@ -50,7 +50,7 @@ mod snapshots;
 
 pub use absent::absent;
 pub use acquaint::acquaint;
-pub use behind::{check as check_secrets, plane as check_secrets_at};
+pub use behind::{check as check_secrets, knows as knows_secrets_of};
 pub use depart::{DISMISSAL, depart, dismissal};
 pub use etcd_check::{RUNBOOK, arithmetic, check as check_etcd, founding_id, without};
 pub use etcd_majority::{majority, restarts, sick};

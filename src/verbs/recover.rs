@@ -92,7 +92,7 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
         recovered.wireguard.len(),
         from.join(", ")
     ));
-    for line in made.iter().chain(&recovered.under_way()).chain(&recovered.warnings(now)?) {
+    for line in made.iter().chain(&recovered.under_way(now)).chain(&recovered.warnings(now)?) {
         out.talk(line);
     }
     if given_up {

@@ -9,7 +9,6 @@ use crate::cluster::Node;
 use crate::error::{Result, exit};
 use crate::kube::{self, ApiError};
 use crate::report::{EtcdStatus, LinkStatus, NodeStatus, Reporter, SnapshotStatus, Status};
-use crate::secrets::Secrets;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,20 +23,26 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
     let fleet = fleet::open(&world, global, out).await?;
     let status = look(&world, &fleet).await;
     out.status(&status);
-    Ok(if !fleet.offline.is_empty() {
-        exit::OFFLINE
-    } else if status.lacks().is_empty() {
-        exit::OK
-    } else {
-        exit::FAILED
-    })
+    Ok(code(&status, &fleet.offline))
+}
+
+/// What is wrong counts first; of machines that are `offline`, that they are.
+fn code(status: &Status, offline: &[(String, String)]) -> u8 {
+    let answers = |n: &&NodeStatus| !offline.iter().any(|(name, _)| *name == n.name);
+    let nodes = status.nodes.iter().filter(answers).cloned().collect();
+    let is_well = Status { nodes, ..status.clone() }.lacks().is_empty();
+    match (is_well, offline.is_empty()) {
+        (false, _) => exit::FAILED,
+        (true, false) => exit::OFFLINE,
+        (true, true) => exit::OK,
+    }
 }
 
 /// Everything that can be seen now.
 pub(super) async fn look(world: &World, fleet: &Fleet) -> Status {
     let (machines, told) = tokio::join!(certificates::ask_all(world, fleet, SCRIPT), api(world, fleet));
     let mut status = Status { cluster: world.cluster.name.clone(), kubernetes: world.cluster.kubernetes.to_string(), ..Status::default() };
-    status.under_way = world.secrets().map(Secrets::under_way).unwrap_or_default();
+    status.under_way = world.secrets().map(|s| s.under_way(world.now)).unwrap_or_default();
     status.unknown.extend(fleet.offline.iter().cloned());
     status.unknown.extend(certificates::clocks(fleet.facts.iter()));
     let (known, in_api) = told.unwrap_or_else(|seen| {
@@ -163,6 +168,28 @@ mod tests {
         assert!(etcd("attic", "Error: context deadline exceeded").is_none());
         let well = ALARM.replace("\"memberID:7 alarm:NOSPACE \"", "");
         assert_eq!(etcd("attic", &well).map(|m| (m.healthy, m.why)), Some((true, String::new())));
+    }
+
+    #[test]
+    fn a_machine_that_is_off_hides_nothing() {
+        let node = |name: &str, ready| NodeStatus {
+            name: name.into(),
+            role: "worker".into(),
+            version: None,
+            ready: Some(ready),
+            reason: String::new(),
+            overlay: String::new(),
+            reachable: ready,
+        };
+        let off = [("shed".to_owned(), "no route".to_owned())];
+        let mut status = Status { nodes: vec![node("attic", true), node("shed", false)], ..Status::default() };
+        assert_eq!((code(&status, &off), code(&status, &[])), (exit::OFFLINE, exit::FAILED));
+        status.etcd.push(EtcdStatus::silent("attic", "context deadline exceeded"));
+        assert_eq!(code(&status, &off), exit::FAILED);
+        status = Status { nodes: vec![node("attic", false), node("shed", false)], ..Status::default() };
+        assert_eq!(code(&status, &off), exit::FAILED);
+        status.nodes.remove(0);
+        assert_eq!(code(&Status { nodes: vec![node("attic", true)], ..status }, &[]), exit::OK);
     }
 
     #[test]

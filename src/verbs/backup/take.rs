@@ -12,6 +12,7 @@ use crate::inventory::{Destination, Inventory};
 use crate::report::{BackupReport, Copy, Reporter};
 use crate::secrets::{self, Identity};
 use crate::ssh::Connection;
+use crate::steps;
 use crate::verbs::fleet::{self, Fleet};
 use crate::verbs::preflight;
 use crate::verbs::world::World;
@@ -201,7 +202,9 @@ pub(in crate::verbs) async fn fresh(
     if let Some(told) = apart(&taken.node.name, skew) {
         out.talk(&told);
     }
-    let written = match of_one_cluster(world.lock.etcd_cluster_id.as_deref(), &taken.node.name, &taken.cluster_id) {
+    let fits = of_one_cluster(world.lock.etcd_cluster_id.as_deref(), &taken.node.name, &taken.cluster_id)
+        .and_then(|()| knows_its_keys(world, fleet, taken.node));
+    let written = match fits {
         Ok(()) => write(world, &taken, staged, now, out).await,
         Err(mixed) => Err(mixed),
     };
@@ -219,6 +222,16 @@ fn of_one_cluster(locked: Option<&str>, node: &str, runs: &str) -> Result<()> {
         .on(node)
         .seen(format!("it runs etcd cluster {runs}; the lock says {locked}"))
         .help("where the cluster was restored by somebody else, pull the lock and the secrets file that it wrote; then run this again")),
+        _ => Ok(()),
+    }
+}
+
+/// Nor could a snapshot be restored with a secrets file that does not know the key that its Secrets are encrypted with.
+fn knows_its_keys(world: &World, fleet: &Fleet, node: &Node) -> Result<()> {
+    let known = world.secrets().map_or_else(|_| secrets::known(&world.secrets_path()), |secrets| Ok(secrets.sums()))?;
+    match fleet.facts.get(&node.name) {
+        // A file that does not say what it knows is from before files did.
+        Some(facts) if !known.is_empty() => steps::knows_secrets_of(&node.name, facts, &known),
         _ => Ok(()),
     }
 }

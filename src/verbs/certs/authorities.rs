@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 const AUTHORITIES: Exchange = Exchange {
     stage: Secrets::authority_stage,
     turn: Secrets::turn_authorities,
+    files: &["/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/etcd/ca.crt", "/etc/kubernetes/pki/front-proxy-ca.crt"],
     says: [
         "1 of 3: every machine learns to trust the new authorities beside the old ones.",
         "2 of 3: every certificate is signed by the new authorities.",

@@ -2,13 +2,18 @@
 //! apply in between only finishes the stage.
 
 use super::super::apply;
+use super::super::fleet;
 use super::super::kept::Kept;
+use super::super::planning;
 use super::super::world::{World, secrets_beside};
 use crate::cli::{Global, Target};
 use crate::cluster::Lock;
 use crate::error::{Failure, Result, exit};
+use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::secrets::{Secrets, Stage};
+use crate::steps::Mode;
+use crate::want::Act;
 use std::path::Path;
 
 /// What is exchanged.
@@ -16,6 +21,8 @@ pub(super) struct Exchange {
     pub(super) stage: fn(&Secrets) -> Stage,
     /// Takes it one stage on; Unix seconds.
     pub(super) turn: fn(&mut Secrets, i64) -> Result<()>,
+    /// Files on machines in which the former one stands until it is taken out.
+    pub(super) files: &'static [&'static str],
     /// What people hear at each stage: known, first, alone.
     pub(super) says: [&'static str; 3],
     /// And where it begins with one that is on its way.
@@ -46,11 +53,15 @@ impl<'a> Run<'a> {
         let path = &args.inventory;
         let kept = Some(keep(path)?);
         let mut world = World::open(path, global, out).await?;
-        let began = (what.stage)(world.opened()?) == Stage::Alone;
+        let began = match (what.stage)(world.opened()?) {
+            Stage::Alone => !stopped_at_its_end(what, &world, global, out).await?,
+            Stage::Known | Stage::First => {
+                out.talk(what.again);
+                false
+            }
+        };
         if began {
             world.change(|secrets, _, now| (what.turn)(secrets, now))?;
-        } else {
-            out.talk(what.again);
         }
         Ok(Self { what, path, global, out, world, kept, began })
     }
@@ -104,6 +115,28 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Whether an exchange was stopped in its last stage: then this run ends it, and no other begins on top of it.
+async fn stopped_at_its_end(what: &Exchange, world: &World, global: &Global, out: &Reporter) -> Result<bool> {
+    let fleet = fleet::open(world, global, out).await?;
+    apply::offline(world, &fleet, global)?;
+    let plan = Box::pin(planning::make(world, &fleet, Mode::Present, global, out)).await?;
+    let Some(place) = still_there(&plan, what.files) else { return Ok(false) };
+    out.talk(&format!(
+        "{place} is not yet as the secrets file has it: an exchange was stopped in its last stage. This run ends it; for another one, run \
+         the same command again afterwards."
+    ));
+    Ok(true)
+}
+
+/// One of `files` whose content is to become another, and where.
+fn still_there(plan: &Plan, files: &[&str]) -> Option<String> {
+    let mut items = plan.steps.iter().flat_map(|s| s.items.iter().map(move |i| (&s.id.lane, i)));
+    items.find_map(|(lane, item)| {
+        let path = item.addr.strip_prefix("file:").filter(|path| files.contains(path))?;
+        item.verdict.change().filter(|c| c.act == Act::Update && c.heard).map(|_| format!("{path} on {lane}"))
+    })
+}
+
 /// The files that a verb about keys changes before it asks.
 pub(super) fn keep(path: &Path) -> Result<Kept> {
     Kept::of([secrets_beside(path), Lock::path(path)])
@@ -124,4 +157,35 @@ pub(super) fn unlimited(global: &Global) -> Result<()> {
         return Ok(());
     }
     Err(Failure::new(exit::USAGE, "a key that several machines must know is replaced on all of them").help("leave --limit out"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Observed, diff};
+    use crate::steps::{Step, StepId};
+    use crate::want::{File, Inode, InodeKind, Seen, Want};
+
+    /// Where the plan of a machine that has `there` and is to have `wanted` finds an exchange that was not ended.
+    fn found(there: Option<(&str, u32)>, wanted: &str) -> Option<String> {
+        const PATH: &str = "/etc/kubernetes/encryption.yaml";
+        let file = |text: &str| File::text(PATH, text);
+        let id = StepId::node("attic", "apiserver");
+        let wants = vec![Want::File(file(wanted))];
+        let step = Step { id: id.clone(), title: "x".into(), after: Vec::new(), wants, ready: None, rolling: None, aside: false };
+        let seen = there.map_or(Seen::Absent, |(text, mode)| {
+            let sha256 = file(text).body.and_then(|body| body.sha256());
+            Seen::Inode(Inode { kind: InodeKind::File, mode, owner: "root:root".into(), sha256, text: None })
+        });
+        let plan = diff("home", Mode::Present, vec![step], &Observed::from([(id, vec![seen])])).unwrap();
+        still_there(&plan, &[PATH])
+    }
+
+    #[test]
+    fn an_exchange_that_was_stopped_in_its_last_stage_is_ended_before_another_begins() {
+        assert_eq!(found(Some(("key1 key2", 0o644)), "key2").as_deref(), Some("/etc/kubernetes/encryption.yaml on attic"));
+        assert_eq!(found(Some(("key2", 0o644)), "key2"), None);
+        assert_eq!(found(Some(("key2", 0o600)), "key2"), None, "a mode is no exchange");
+        assert_eq!(found(None, "key2"), None, "and what is gone holds no former key");
+    }
 }

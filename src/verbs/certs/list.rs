@@ -7,7 +7,6 @@ use super::super::world::World;
 use crate::cli::{CertsList, Global};
 use crate::error::{Failure, Result, exit};
 use crate::report::{Certificates, Reporter, calendar};
-use crate::secrets::Secrets;
 use crate::whole;
 use std::time::Duration;
 
@@ -43,7 +42,7 @@ pub(super) async fn look(world: &World, fleet: &Fleet) -> Certificates {
     });
     unknown.extend(certificates::clocks(fleet.facts.iter()));
     unknown.extend(machines.iter().filter_map(|(node, told)| Some((node.clone(), told.as_ref().err()?.clone()))));
-    let under_way = world.secrets().map(Secrets::under_way).unwrap_or_default();
+    let under_way = world.secrets().map(|s| s.under_way(world.now)).unwrap_or_default();
     Certificates { cluster: world.cluster.name.clone(), under_way, all: certificates::all(world, &machines, in_api.as_deref()), unknown }
 }
 

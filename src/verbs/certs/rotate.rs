@@ -16,6 +16,7 @@ const ENCRYPTION: Exchange = Exchange {
         secrets.turn_encryption_key(encryption_key);
         Ok(())
     },
+    files: &["/etc/kubernetes/encryption.yaml"],
     says: [
         "1 of 3: every API server learns to read with the new key.",
         "2 of 3: every API server writes with the new key, and all Secrets are written anew.",
