@@ -210,8 +210,9 @@ fn a_damaged_file_is_told_and_stops_no_other() {
 fn a_full_disk_lands_no_file_and_restarts_nothing_on_account_of_it() {
     let shells = ["dash", "bash"].into_iter().filter(|shell| Command::new(shell).arg("-c").arg(":").status().is_ok());
     for shell in shells {
-        // Less than the list of certificates, than a kubeconfig, and more than all.
-        for most in [600, 1700, 2048, 2300, 1 << 20] {
+        // Less than the list of certificates, than a kubeconfig, than the longest of them, and more than all.
+        let longest = Plane::aged(300).texts().iter().map(|t| t.len() as u64).max().unwrap();
+        for most in [600, 1700, 2048, longest - 100, 1 << 20] {
             let plane = Plane::aged(300);
             plane.settle();
             let before = plane.texts();
