@@ -243,6 +243,10 @@ fn a_version_that_is_edited_by_hand_moves_like_an_upgrade() {
     assert!(told.status.code() == Some(4) && said(&told).contains("nothing to go back to: no version is on its way"), "{}", said(&told));
 
     desk.edit(old, new);
+    for verb in [&["plan"][..], &["status"]] {
+        ran(verb);
+        assert_eq!(lock(), settled, "who only looks sets nothing on its way");
+    }
     desk.undisturbed();
     let moving = lock();
     assert!(moving.contains("kubernetes = \"1.36.3\"") && moving.contains("[previous]\nkubernetes = \"1.35.4\""), "{moving}");
@@ -265,6 +269,20 @@ fn a_version_that_is_edited_by_hand_moves_like_an_upgrade() {
         assert_eq!(lock(), arrived);
     }
     assert_ne!(settled, arrived);
+}
+
+/// The homectl that does not know a version any more is the one that leaves it.
+#[test]
+fn a_version_that_is_known_no_more_is_left_by_upgrade() {
+    let home = tempfile::tempdir().unwrap();
+    let desk = Desk::new(home.path());
+    desk.edit("\"1.36.3\"", "\"1.34.9\"");
+    let refused = desk.command(&["env"]).output().unwrap();
+    assert!(refused.status.code() == Some(65) && said(&refused).contains("1.34.9"), "{}", said(&refused));
+    let told = desk.verb(&["env"], &["upgrade", "--to", "1.36.3", "--yes"]).output().unwrap();
+    assert!(told.status.code() == Some(1) && said(&told).contains("does not answer"), "{}", said(&told));
+    let text = std::fs::read_to_string(desk.inventory()).unwrap();
+    assert!(text.contains("\"1.34.9\""), "nobody was met, so nothing is written: {text}");
 }
 
 /// A terminal that closes, a service manager: as Ctrl-C, not as a power cut. What `nohup` starts outlives its terminal.

@@ -46,41 +46,12 @@ impl Lock {
         std::iter::once(self.release()).chain(self.previous.clone()).chain(self.older.iter().cloned()).collect()
     }
 
-    /// The release of this Kubernetes version that a machine may have run before this one.
+    /// While versions move: the newest release before this one that a machine may have run.
     #[must_use]
-    pub fn before(&self, kubernetes: &Version) -> Option<&Release> {
-        self.previous.iter().chain(&self.older).find(|r| r.kubernetes == *kubernetes)
-    }
-
-    /// What a node goes back to whose kubelet and API server (where that is to go back, too) ran these versions: the release of
-    /// its programs, and that of its control plane's own services. Nothing where neither ran another than this one.
-    #[must_use]
-    pub fn back_to(&self, kubelet: Option<&Version>, server: Option<&Version>) -> Option<(Release, Option<Release>)> {
-        let of = |version: Option<&Version>| version.and_then(|v| self.before(v)).cloned();
-        match (of(kubelet), of(server)) {
-            (None, None) => None,
-            (release, servers) => Some((release.unwrap_or_else(|| self.release()), servers)),
-        }
-    }
-
-    /// The same for a node of which nobody knows what it ran: all of it goes back to the release before, its control plane's own
-    /// services only if they are to (`servers`).
-    ///
-    /// # Errors
-    /// Its API server may have run a newer minor version than that for long.
-    pub fn back(&self, servers: bool) -> Result<Option<(Release, Option<Release>)>> {
-        let Some(before) = self.previous.clone() else { return Ok(None) };
-        let minor = |r: &Release| (r.kubernetes.major, r.kubernetes.minor);
-        let newer = self.older.iter().find(|r| minor(r) > minor(&before)).filter(|_| servers);
-        if let Some(newer) = newer {
-            return Err(Failure::refused(format!(
-                "its API server may have been {} for long, and is not put back to {}: what it has written since, an older one may not read",
-                newer.kubernetes, before.kubernetes
-            ))
-            .seen("versions were moved on before all machines had arrived")
-            .help("leave --servers out: the kubelet and its company go back; mend what keeps its API server from coming up, then apply"));
-        }
-        Ok(Some((before.clone(), servers.then_some(before))))
+    pub fn last(&self) -> Option<&Release> {
+        let before = self.previous.iter().chain(&self.older).filter(|r| r.kubernetes <= self.kubernetes);
+        self.previous.as_ref()?;
+        before.reduce(|newest, r| if r.kubernetes > newest.kubernetes { r } else { newest })
     }
 
     /// This release.

@@ -7,6 +7,7 @@ mod lock_file;
 mod model;
 mod order;
 mod program;
+mod ran;
 mod release;
 mod resolve;
 #[cfg(test)]
@@ -16,4 +17,5 @@ pub use crate::inventory::{Api, Arch, CATALOGUE, HostnamePolicy, Machine, Networ
 pub use lock::Lock;
 pub use model::{Addon, AddonSource, Cluster, Node, nth};
 pub use program::{Artifact, Component, Programs};
+pub use ran::Ran;
 pub use release::{Release, etcd_step, kubelet_step, kubernetes_step};

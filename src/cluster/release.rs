@@ -7,6 +7,7 @@ use super::program::{Component, Programs};
 use crate::error::{Failure, Result};
 use crate::inventory::Inventory;
 use semver::Version;
+use std::collections::BTreeMap;
 
 /// A Kubernetes version and the programs that come with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,26 +26,9 @@ impl Release {
     /// A refusal that says which rule, and the way that is open.
     pub fn may_become(&self, kubernetes: &Version, etcd: &str) -> Result<()> {
         kubernetes_step(&self.kubernetes, kubernetes).map_err(|e| refused("Kubernetes", &self.kubernetes, kubernetes, e))?;
-        let running = self.programs.versions.get(&Component::Etcd).and_then(|v| version(v));
+        let running = self::etcd(&self.programs);
         let (Some(running), Some(wanted)) = (running, version(etcd)) else { return Ok(()) };
         etcd_step(&running, &wanted).map_err(|e| refused("etcd", &running, &wanted, e))
-    }
-
-    /// What a node runs that goes back to this release from `now`: a control plane's own services stay, unless it is they that do
-    /// not come up (`servers`: what they ran); etcd goes back within a minor version only.
-    #[must_use]
-    pub fn back_from(&self, now: &Programs, servers: Option<&Self>) -> Programs {
-        let minor = |programs: &Programs| programs.versions.get(&Component::Etcd).and_then(|v| version(v)).map(|v| (v.major, v.minor));
-        let servers = servers.map_or(now, |s| &s.programs);
-        let of = |c: &Component| match c {
-            Component::Etcd if minor(servers) != minor(now) => now,
-            c if c.is_server() => servers,
-            _ => &self.programs,
-        };
-        let versions = Component::ALL.iter().filter_map(|c| Some((*c, of(c).versions.get(c)?.clone()))).collect();
-        let artifacts =
-            Component::ALL.iter().flat_map(|c| of(c).artifacts.iter().filter(move |((of, _), _)| of == c)).map(|(k, v)| (*k, v.clone()));
-        Programs { versions, artifacts: artifacts.collect() }
     }
 
     /// The inventory, as if it asked for this release.
@@ -71,6 +55,19 @@ impl Release {
     #[must_use]
     pub fn is_known_to(&self, kubernetes: &Version) -> bool {
         self.kubernetes > *kubernetes || kubelet_step(&self.kubernetes, kubernetes).is_ok()
+    }
+
+    /// What is noted on a machine once its kubelet and company of this release have come up there: the version of each.
+    #[must_use]
+    pub fn noted(&self) -> BTreeMap<Component, String> {
+        self.programs.versions.iter().filter(|(c, _)| !c.is_server()).map(|(c, v)| (*c, v.clone())).collect()
+    }
+
+    /// Whether it is this release that a machine has noted so.
+    #[must_use]
+    pub fn is_noted(&self, came_up: &BTreeMap<String, String>) -> bool {
+        let mine = self.noted();
+        !mine.is_empty() && mine.len() == came_up.len() && mine.iter().all(|(c, v)| came_up.get(c.as_str()) == Some(v))
     }
 
     /// Whether a program in the store is of it, by the sum of its artifact.
@@ -138,6 +135,11 @@ fn refused(what: &str, from: &Version, to: &Version, (why, help): (String, Strin
     Failure::refused(format!("{what} {from} may not become {to}: {why}")).seen(format!("the cluster runs {what} {from}")).help(help)
 }
 
+/// The version of etcd among these programs.
+pub(super) fn etcd(programs: &Programs) -> Option<Version> {
+    version(programs.versions.get(&Component::Etcd)?)
+}
+
 fn version(text: &str) -> Option<Version> {
     Version::parse(text.trim_start_matches('v')).ok()
 }
@@ -162,33 +164,11 @@ mod tests {
             ("1.35.4", "v3.4.1", "1.36.3", "v3.6.8", "etcd 3.4.1 may not become 3.6.8: it would skip a minor version"),
         ];
         for (kubernetes, etcd, to, to_etcd, expected) in table {
-            let versions = std::collections::BTreeMap::from([(Component::Etcd, etcd.to_owned())]);
+            let versions = BTreeMap::from([(Component::Etcd, etcd.to_owned())]);
             let release = Release { kubernetes: kubernetes.parse().unwrap(), programs: Programs { versions, ..Programs::default() } };
             let said = release.may_become(&to.parse().unwrap(), to_etcd).map_or_else(|e| e.what().to_owned(), |()| String::new());
             assert!(if expected.is_empty() { said.is_empty() } else { said.starts_with(expected) }, "{kubernetes} → {to}: {said}");
         }
-    }
-
-    #[test]
-    fn servers_do_not_go_back_with_a_kubelet() {
-        let programs = |kubernetes: &str, etcd: &str| {
-            let version = |c: Component| if c == Component::Etcd { etcd.to_owned() } else { kubernetes.to_owned() };
-            Programs { versions: Component::ALL.into_iter().map(|c| (c, version(c))).collect(), ..Programs::default() }
-        };
-        let release = |etcd: &str| Release { kubernetes: Version::new(1, 35, 4), programs: programs("v1.35.4", etcd) };
-        let now = programs("v1.36.3", "v3.6.16");
-        let back = |etcd: &str, servers: bool| {
-            let before = release(etcd);
-            let back = before.back_from(&now, servers.then_some(&before)).versions;
-            [Component::Kubelet, Component::KubeApiserver, Component::Etcd].map(|c| back[&c].clone())
-        };
-        assert_eq!(back("v3.6.8", false), ["v1.35.4", "v1.36.3", "v3.6.16"]);
-        assert_eq!(back("v3.6.8", true), ["v1.35.4", "v1.35.4", "v3.6.8"]);
-        assert_eq!(back("v3.5.26", true), ["v1.35.4", "v1.35.4", "v3.6.16"], "its data may be of the newer minor by now");
-        let between = Release { kubernetes: Version::new(1, 36, 1), programs: programs("v1.36.1", "v3.6.9") };
-        let versions = release("v3.6.8").back_from(&now, Some(&between)).versions;
-        let told = [Component::Kubelet, Component::KubeApiserver, Component::Etcd].map(|c| versions[&c].as_str());
-        assert_eq!(told, ["v1.35.4", "v1.36.1", "v3.6.9"], "each goes back to what it ran itself");
     }
 
     #[test]

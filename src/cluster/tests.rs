@@ -283,11 +283,10 @@ fn what_is_gone_back_to_is_what_was_replaced_last() {
     // One machine is off, and stays so; the others have arrived.
     assert!(lock.arrive(false) && !lock.arrive(false));
     assert_eq!(told(&lock), "1.36.3 - 1.35.4");
-    assert!(lock.back(true).unwrap().is_none(), "there is nothing to go back to");
+    assert!(lock.last().is_none(), "no version is on its way");
     moves(&mut lock, dir.path(), "1.36.4").unwrap();
     assert_eq!(told(&lock), "1.36.4 1.36.3 1.35.4");
-    let (release, servers) = lock.back(true).unwrap().unwrap();
-    assert_eq!((release.kubernetes.to_string(), servers.unwrap().kubernetes.to_string()), ("1.36.3".into(), "1.36.3".into()));
+    assert_eq!(lock.last().unwrap().kubernetes.to_string(), "1.36.3");
     assert_eq!(lock.releases().iter().map(|r| r.kubernetes.to_string()).collect::<Vec<_>>(), ["1.36.4", "1.36.3", "1.35.4"]);
     let path = dir.path().join("home.lock");
     lock.save(&path).unwrap();
@@ -319,22 +318,7 @@ fn versions_that_are_on_their_way_move_on_or_back() {
     let mut on = lock.clone();
     moves(&mut on, dir.path(), "1.36.4").unwrap();
     assert_eq!(told(&on), "1.36.4 1.35.4 1.36.3");
-    // Kubelets never became 1.36.3, API servers may have been that for weeks.
-    assert_eq!(on.back(false).unwrap().unwrap().0.kubernetes.to_string(), "1.35.4");
-    let refused = on.back(true).unwrap_err();
-    assert!(
-        refused.exit_code() == 4 && refused.what().contains("may have been 1.36.3 for long, and is not put back to 1.35.4"),
-        "{refused}"
-    );
-    // Where it is known what each ran, it is that.
-    let of = |kubelet: &str, server: &str| {
-        let back = on.back_to(Some(&kubelet.parse().unwrap()), Some(&server.parse().unwrap()));
-        back.map(|(release, servers)| (release.kubernetes.to_string(), servers.map(|s| s.kubernetes.to_string())))
-    };
-    assert_eq!(of("1.35.4", "1.36.3"), Some(("1.35.4".into(), Some("1.36.3".into()))));
-    assert_eq!(of("1.36.4", "1.36.3"), Some(("1.36.4".into(), Some("1.36.3".into()))));
-    assert_eq!(of("1.35.4", "1.36.4"), Some(("1.35.4".into(), None)), "its API server failed, but not by moving");
-    assert_eq!(of("1.36.4", "1.36.4"), None);
+    assert_eq!(on.last().unwrap().kubernetes.to_string(), "1.36.3", "some may have been that");
     // All API servers may have arrived while one worker never does.
     let mut next = lock.clone();
     moves(&mut next, dir.path(), "1.37.0").unwrap();

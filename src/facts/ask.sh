@@ -40,7 +40,8 @@ ip -o -4 addr show scope global 2>/dev/null | awk '{ sub("/.*", "", $4) }
     $2 == "wg0" { print "overlay=" $4 }
     $2 !~ /^(wg0|cni0|veth)/ { print "addr." $2 "=" $4 }'
 say clock "$(date +%s)"
-[ -r /etc/homectl/cluster ] && sed -n 's/^cluster=/cluster=/p; s/^node=/cluster_node=/p; s/^kubernetes=/cluster_kubernetes=/p' /etc/homectl/cluster
+[ -r /etc/homectl/cluster ] && sed -n 's/^cluster=/cluster=/p; s/^node=/cluster_node=/p' /etc/homectl/cluster
+[ -r /etc/homectl/came-up ] && sed -n 's/^\([a-z-]*\) \(v[^ ]*\)$/came_up.\1=\2/p' /etc/homectl/came-up
 [ -d /etc/homectl ] && [ -z "$(ls -A /etc/homectl 2>/dev/null)" ] && say bare yes
 # Whom it trusts, who signs, what Secrets are encrypted with: sums, one for each certificate or key.
 sums() { # KEY FILE: of each certificate in it

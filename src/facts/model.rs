@@ -2,6 +2,7 @@
 
 use super::members::Member;
 use crate::cluster::Arch;
+use semver::Version;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
@@ -100,8 +101,10 @@ pub struct Facts {
     pub encryption: Vec<(u32, String)>,
     /// The node's name recorded with it.
     pub cluster_node: Option<String>,
-    /// The version of Kubernetes recorded with it.
-    pub cluster_kubernetes: Option<String>,
+    /// Version of each program of its kubelet's company that came up there last, as homectl noted it.
+    pub came_up: BTreeMap<String, String>,
+    /// Versions that linked programs told of themselves, by name; asked only where the lock does not know one by its sum.
+    pub versions: BTreeMap<String, Version>,
     /// Which kubelet, API server and etcd are linked, by name: the sum of the artifact that they came in.
     pub programs: BTreeMap<String, String>,
     /// What the linked etcd says that it is, `3.6.16`.

@@ -14,9 +14,8 @@ const CAP_SYS_RESOURCE: u64 = 1 << 24;
 pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
     let lines: Vec<(&str, &str)> = reply.lines().filter_map(|l| l.split_once('=')).collect();
     let get = |key: &str| lines.iter().rfind(|(k, _)| *k == key).map_or("", |(_, v)| v.trim());
-    if get("end") != "yes" {
-        return Err(format!("the reply is cut: it ends with {:?}", reply.lines().last().unwrap_or_default()));
-    }
+    whole(get("end"), reply)?;
+    let word = |key: &str| Some(get(key).to_owned()).filter(|said| !said.is_empty());
     let container = if get("container").is_empty() { "none" } else { get("container") };
     Ok(Facts {
         os_id: get("os.ID").to_owned(),
@@ -34,7 +33,7 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
         systemd: get("init") == "systemd",
         cgroup_v2: get("cgroup") == "cgroup2fs",
         memory_controller: get("memory_controller") == "yes",
-        boot_cmdline: Some(get("boot_cmdline").to_owned()).filter(|f| !f.is_empty()),
+        boot_cmdline: word("boot_cmdline"),
         cap_sys_resource: mask(get("caps"))? & CAP_SYS_RESOURCE != 0,
         conntrack_writable: container == "none" || get("conntrack") == "writable",
         wireguard: if get("wireguard") == "kernel" { WireGuard::Kernel } else { WireGuard::UserSpace },
@@ -53,18 +52,19 @@ pub fn parse(reply: &str, now: i64) -> Result<Facts, String> {
         listening: all(&lines, "listen").filter_map(|v| u16::from_str_radix(&v, 16).ok()).collect(),
         sysctls: settings(get("container_sysctl")),
         locked_sysctls: get("locked_sysctl").split_whitespace().map(|k| k.replace('/', ".")).collect(),
-        cluster: Some(get("cluster").to_owned()).filter(|c| !c.is_empty()),
+        cluster: word("cluster"),
         bare: get("bare") == "yes",
         authorities: all(&lines, "authority").collect(),
         signer: all(&lines, "signer").next(),
         encryption: all(&lines, "key").filter_map(|n| n.parse().ok()).zip(all(&lines, "key_sum")).collect(),
-        cluster_node: Some(get("cluster_node").to_owned()).filter(|c| !c.is_empty()),
-        cluster_kubernetes: Some(get("cluster_kubernetes").to_owned()).filter(|c| !c.is_empty()),
+        cluster_node: word("cluster_node"),
+        came_up: prefixed(&lines, "came_up.").map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+        versions: BTreeMap::new(),
         programs: prefixed(&lines, "program.").filter_map(|(name, link)| Some((name.to_owned(), in_store(link)?))).collect(),
-        etcd_version: Some(get("etcd_version").to_owned()).filter(|v| !v.is_empty()),
+        etcd_version: word("etcd_version"),
         etcd_data: get("etcd_data") == "yes" || !get("etcd_aside").is_empty(),
-        etcd_aside: Some(get("etcd_aside").to_owned()).filter(|d| !d.is_empty()),
-        etcd_cluster_id: Some(get("etcd_cluster_id").to_owned()).filter(|c| !c.is_empty()),
+        etcd_aside: word("etcd_aside"),
+        etcd_cluster_id: word("etcd_cluster_id"),
         etcd_origin: origin(get("etcd_cluster_id"), get("etcd_origin")),
         peers: all(&lines, "peer").collect(),
         members: None,
@@ -85,6 +85,11 @@ fn origin(id: &str, text: &str) -> Option<Origin> {
 /// Capabilities, in hexadecimal digits.
 fn mask(said: &str) -> Result<u64, String> {
     u64::from_str_radix(said, 16).map_err(|e| format!("capability mask {said:?}: {e}"))
+}
+
+/// Refuses a reply that ends before its end.
+fn whole(end: &str, reply: &str) -> Result<(), String> {
+    if end == "yes" { Ok(()) } else { Err(format!("the reply is cut: it ends with {:?}", reply.lines().last().unwrap_or_default())) }
 }
 
 /// `../store/SUM/NAME` → the sum.

@@ -30,6 +30,12 @@ impl Edit {
         Ok(Self { path: path.to_owned(), before, document })
     }
 
+    /// The Kubernetes version as it is written there, whether this program knows it or not.
+    #[must_use]
+    pub fn kubernetes(&self) -> Option<&str> {
+        self.document.get("cluster")?.get("kubernetes")?.as_str()
+    }
+
     /// The Kubernetes version that is wanted.
     ///
     /// # Errors

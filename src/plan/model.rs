@@ -1,6 +1,6 @@
 //! The plan as a value.
 
-use super::rollout::Ran;
+use crate::cluster::Ran;
 use crate::steps::{Lane, Mode, Ready, StepId};
 use crate::want::{Act, Verdict};
 use serde::Serialize;

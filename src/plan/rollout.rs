@@ -3,6 +3,7 @@
 
 use super::diff::disturbs;
 use super::model::{Item, PlannedStep};
+use crate::cluster::Ran;
 use crate::kube::Leaving;
 use crate::steps::{self, Lane, StepId};
 use crate::want::{Change, Seats, Verdict};
@@ -35,14 +36,6 @@ pub struct Move {
     pub from: Version,
 }
 
-/// What a node ran when the plan was made, as far as the lock or its own record tells.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ran {
-    pub kubelet: Option<Version>,
-    /// Its API server, on a control plane.
-    pub server: Option<Version>,
-}
-
 /// A node as a place for pods.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Place {
@@ -61,7 +54,7 @@ pub struct Rollout {
     pub to: Option<Version>,
     /// How many workers may be empty at a time; at least 1.
     pub at_once: usize,
-    /// What each of the nodes runs.
+    /// What each of the nodes goes back to that does not come up.
     pub ran: BTreeMap<String, Ran>,
     /// Whether etcd's version changes on any of them.
     pub etcd: bool,
@@ -79,8 +72,7 @@ impl Rollout {
     /// Nodes that are emptied, those together that are at one time: all that change the minor version and whose pods have somewhere
     /// to go. Control planes first, one by one.
     fn drains(&self) -> Vec<Vec<&Move>> {
-        let Some(to) = &self.to else { return Vec::new() };
-        let minor = |m: &&Move| (m.from.major, m.from.minor) != (to.major, to.minor) && self.has_room_without(&[*m]);
+        let minor = |m: &&Move| self.is_minor(m) && self.has_room_without(&[*m]);
         let (planes, workers): (Vec<&Move>, Vec<&Move>) = self.moves.iter().filter(minor).partition(|m| m.control_plane);
         let mut all: Vec<Vec<&Move>> = planes.into_iter().map(|m| vec![m]).collect();
         let first = all.len();
@@ -109,16 +101,27 @@ impl Rollout {
         self.drains().into_iter().flatten().map(|m| m.node.as_str()).collect()
     }
 
-    /// What people should know before: what each drain would lose.
+    /// What people should know before: what each drain would lose, and whose pods stay where upstream would have them leave.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
+        let stays = |m: &Move| {
+            format!(
+                "{}: the kubelet goes from {} to {} with its pods on it: no other node takes them. What they do may stop for a moment",
+                m.node,
+                m.from,
+                self.to.as_ref().unwrap_or(&m.from)
+            )
+        };
         let of = |m: &Move| self.leaving.get(&m.node).map(|l| (m.node.clone(), l.losses.clone()));
-        self.drains()
-            .into_iter()
-            .flatten()
-            .filter_map(of)
-            .flat_map(|(node, losses)| losses.into_iter().map(move |l| format!("{node} will be emptied; {l}")))
-            .collect()
+        let (emptied, losses) = (self.emptied(), self.drains().into_iter().flatten().filter_map(of));
+        let lost = losses.flat_map(|(node, losses)| losses.into_iter().map(move |l| format!("{node} will be emptied; {l}")));
+        // One node that goes back is emptied by nobody.
+        let full = self.moves.iter().filter(|m| self.snapshot && self.is_minor(m) && !emptied.contains(&m.node.as_str()));
+        lost.chain(full.map(stays)).collect()
+    }
+
+    fn is_minor(&self, m: &Move) -> bool {
+        self.to.as_ref().is_some_and(|to| (m.from.major, m.from.minor) != (to.major, to.minor))
     }
 
     /// Puts the steps into the order of an upgrade, and the snapshot, drains and returns among them.
@@ -365,6 +368,11 @@ mod tests {
     fn where_pods_cannot_go_anywhere_they_stay() {
         let alone = Rollout { places: BTreeMap::new(), ..moved("1.35.4", 1) };
         assert!(!order(&alone, house()).iter().any(|n| n.contains("drain")));
+        let told = alone.warnings();
+        assert_eq!(told.len(), 4, "{told:?}");
+        assert!(told[0].starts_with("shed: the kubelet goes from 1.35.4 to 1.36.3 with its pods on it"), "{told:?}");
+        assert!(moved("1.35.4", 1).warnings().is_empty() && moved("1.36.1", 1).warnings().is_empty());
+        assert!(Rollout { snapshot: false, ..alone }.warnings().is_empty(), "who goes back is emptied by nobody");
     }
 
     #[test]

@@ -87,10 +87,7 @@ fn volumes() -> Want {
 }
 
 fn record(ctx: &Ctx) -> Result<String> {
-    render(
-        "base/cluster.j2",
-        context! { cluster => ctx.cluster.name.as_str(), node => ctx.node.name.as_str(), kubernetes => ctx.cluster.kubernetes.to_string() },
-    )
+    render("base/cluster.j2", context! { cluster => ctx.cluster.name.as_str(), node => ctx.node.name.as_str() })
 }
 
 fn kernel(ctx: &Ctx) -> Result<Vec<Want>> {

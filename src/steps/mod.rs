@@ -9,6 +9,7 @@ mod approver;
 mod approver_tests;
 mod base;
 mod behind;
+mod came_up;
 mod cni;
 mod controller_manager;
 mod depart;

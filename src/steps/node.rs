@@ -7,15 +7,15 @@
 
 use super::{Ctx, Step};
 use super::{
-    api_proxy, apiserver, approver, base, cni, controller_manager, etcd, etcd_cluster, firewall, hostname, kube_proxy, kube_router,
-    kubelet, overlay, packages, pki, programs, renewal, restore, rewrite, runtime, scheduler, serving, snapshots,
+    api_proxy, apiserver, approver, base, came_up, cni, controller_manager, etcd, etcd_cluster, firewall, hostname, kube_proxy,
+    kube_router, kubelet, overlay, packages, pki, programs, renewal, restore, rewrite, runtime, scheduler, serving, snapshots,
 };
 use crate::error::Result;
 
 type Make = fn(&Ctx) -> Result<Option<Step>>;
 
 /// What makes a node, first to last. Steps of a control plane are nothing on a worker.
-const STEPS: [Make; 23] = [
+const STEPS: [Make; 24] = [
     base::step,
     hostname::step,
     packages::step,
@@ -39,6 +39,7 @@ const STEPS: [Make; 23] = [
     snapshots::step,
     etcd_cluster::step,
     rewrite::step,
+    came_up::step,
 ];
 
 /// The steps of one node, in order; last those that stand aside.

@@ -8,10 +8,10 @@ use super::rollout::Pace;
 use super::world::World;
 use super::{planning, preflight};
 use crate::cli::{Apply, Global};
-use crate::cluster::Node;
+use crate::cluster::{Node, Ran};
 use crate::error::{Failure, Result, exit};
 use crate::exec::FailedStep;
-use crate::plan::{Plan, Ran};
+use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::steps::{self, Mode};
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ pub(super) struct Done {
     pub(super) code: u8,
     /// Steps that failed; nothing where no plan ran.
     pub(super) failed: Vec<FailedStep>,
-    /// What nodes ran before.
+    /// What nodes go back to that did not come up.
     pub(super) ran: BTreeMap<String, Ran>,
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn converge(inventory: &Path, file: Option<&PlanFile>, global: 
 /// The same for a world that may be a draft: `agreed` keeps it, once the operator has said yes.
 pub(super) async fn onward(world: &mut World, file: Option<&PlanFile>, agreed: Agreed<'_>, global: &Global, out: &Reporter) -> Result<u8> {
     let done = once(world, file, agreed, global, out).await?;
-    if done.code == exit::FAILED && world.lock.previous.is_some() {
+    if done.code == exit::FAILED {
         put_back(&world.inventory.path, &done.failed, &done.ran, global, out).await;
     }
     Ok(done.code)

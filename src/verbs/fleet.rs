@@ -1,5 +1,6 @@
 //! The machines of one run: connected to and asked for facts, all at once.
 
+use super::ran;
 use super::world::{World, known_hosts};
 use crate::cli::Global;
 use crate::cluster::{Cluster, Node};
@@ -71,6 +72,7 @@ pub(super) async fn open_all(world: &World, global: &Global, out: &Reporter) -> 
         }
     }
     fleet.ours.recognise(&mut fleet.facts);
+    ran::ask(world, &mut fleet).await;
     fleet.ask_members(world).await;
     Ok((fleet, failures))
 }
@@ -112,6 +114,7 @@ impl Fleet {
         });
         self.facts = try_join_all(asks).await?.into_iter().collect();
         self.ours.recognise(&mut self.facts);
+        ran::ask(world, self).await;
         self.ask_members(world).await;
         Ok(())
     }

@@ -24,6 +24,7 @@ mod planning;
 mod preflight;
 mod put_back;
 mod quorum;
+mod ran;
 mod recover;
 mod remove_node;
 mod render;

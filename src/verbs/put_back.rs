@@ -2,38 +2,65 @@
 
 use super::rollback::{self, Back};
 use crate::cli::Global;
+use crate::cluster::Ran;
 use crate::error::{Result, exit};
 use crate::exec::{BLOCKED, FailedStep, LOST};
-use crate::plan::{self, Ran};
+use crate::plan;
 use crate::report::Reporter;
 use crate::steps::Lane;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The nodes that did not come up with the new version, by the steps that failed, go back to what they `ran` before that run.
+/// The nodes that did not come up, by the steps that failed, go back to what they `ran` before versions moved. A node whose programs
+/// did not move, in this run or in one that was cut before it, has failed for another reason, and stays as it is.
 pub(super) async fn put_back(inventory: &Path, failed: &[FailedStep], ran: &BTreeMap<String, Ran>, global: &Global, out: &Reporter) {
-    let stranded = stranded(failed);
-    if stranded.is_empty() {
-        return;
-    }
-    for (node, servers) in stranded {
+    let due = due(failed, ran);
+    for (node, (servers, ran)) in &due {
         out.talk(&format!("{node} did not come up with the new version; what it ran before is put back."));
         let global = Global { yes: true, limit: Vec::new(), ..global.clone() };
-        let back = Back { node: &node, servers, ran: Some(ran.get(&node).cloned().unwrap_or_default()) };
-        let ended = Box::pin(rollback::node(inventory, &back, &global, out)).await;
-        out.talk(&told(&node, servers, inventory, &ended));
+        let ended = Box::pin(rollback::node(inventory, &Back { node, servers: *servers, ran: Some(ran) }, &global, out)).await;
+        out.talk(&told(node, *servers, inventory, &ended));
     }
-    out.talk("The others stay as they are. When the cause is mended, the same command goes on with the upgrade.");
+    if !due.is_empty() {
+        out.talk("The others stay as they are. When the cause is mended, the same command goes on with the upgrade.");
+    }
+    for node in hinted(failed, ran) {
+        out.talk(&format!(
+            "{node}: its control plane's own services were moved before this run, and are not taken back unasked: what they have written, older \
+             ones may not read. Where they have never come up since: {}",
+            command(inventory, &node, true)
+        ));
+    }
+}
+
+/// Who goes back to what, and whether its control plane's own services do.
+fn due(failed: &[FailedStep], ran: &BTreeMap<String, Ran>) -> BTreeMap<String, (bool, Ran)> {
+    let back = |(node, servers): (String, bool)| {
+        let ran = ran.get(&node)?;
+        let back = if servers { ran.server.is_some() || ran.etcd.is_some() } else { ran.node.is_some() };
+        let ran = if servers { ran.clone() } else { ran.without_servers() };
+        back.then_some((node, (servers, ran)))
+    };
+    stranded(failed).into_iter().filter_map(back).collect()
+}
+
+/// Nodes whose own services failed and had been moved by an earlier run that did not get as far as their kubelets.
+fn hinted(failed: &[FailedStep], ran: &BTreeMap<String, Ran>) -> Vec<String> {
+    let moved = |node: &String| ran.get(node).is_some_and(|r| r.node.is_some() && r.server.is_none() && r.etcd.is_none());
+    stranded(failed).into_iter().filter(|(node, servers)| *servers && moved(node)).map(|(node, _)| node).collect()
+}
+
+fn command(inventory: &Path, node: &str, servers: bool) -> String {
+    format!("homectl rollback {} --node {node}{}", inventory.display(), if servers { " --servers" } else { "" })
 }
 
 /// How that ended, and what is left to do by hand.
 fn told(node: &str, servers: bool, inventory: &Path, ended: &Result<u8>) -> String {
-    let servers = if servers { " --servers" } else { "" };
-    let command = format!("homectl rollback {} --node {node}{servers}", inventory.display());
+    let command = command(inventory, node, servers);
     match ended {
         Ok(exit::OK) => format!("{node} is put back: it runs what it ran before."),
         Ok(_) => format!("{node} could not be put back as a whole: what failed is told above. Once that is mended: {command}"),
-        Err(failure) if failure.exit_code() == exit::REFUSED => format!("{node} stays as it is: {failure}"),
+        Err(failure) if failure.exit_code() == exit::REFUSED => format!("{node} stays as it is: {failure}\nOnce that is mended: {command}"),
         Err(failure) => format!("{node} could not be put back: {failure}\nOnce its machine answers: {command}"),
     }
 }
@@ -73,8 +100,8 @@ mod tests {
         assert!(failed.contains("could not be put back as a whole") && failed.ends_with(&format!("{command} --servers")), "{failed}");
         let silent = told(false, Err(Failure::failed("the machine does not answer; nothing was changed")));
         assert!(silent.contains("could not be put back: ") && silent.ends_with(command), "{silent}");
-        let refused = told(true, Err(Failure::refused("it ran no other version before this run")));
-        assert!(refused.starts_with("attic stays as it is: ") && !refused.contains("homectl rollback"), "{refused}");
+        let refused = told(true, Err(Failure::refused("etcd has no majority")));
+        assert!(refused.starts_with("attic stays as it is: ") && refused.ends_with(&format!("{command} --servers")), "{refused}");
     }
 
     fn failed(lane: Lane, name: &str) -> FailedStep {
@@ -98,5 +125,29 @@ mod tests {
         ];
         let expected = [("attic", false), ("cellar", true), ("garage", false)].map(|(node, servers)| (node.to_owned(), servers));
         assert_eq!(stranded(&all), BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn only_who_moved_is_put_back() {
+        let release = crate::cluster::Release { kubernetes: semver::Version::new(1, 35, 4), programs: crate::scenes::programs() };
+        let old = || Some(release.clone());
+        let step = |node: &str, name: &str| failed(Lane::Node(node.into()), name);
+        let all = [
+            step("attic", "apiserver"),
+            step("cellar", "apiserver"),
+            step("garage", "kubelet"),
+            step("shed", "kubelet"),
+            step("barn", "etcd"),
+        ];
+        let ran = BTreeMap::from([
+            ("attic".to_owned(), Ran { node: old(), server: old(), etcd: old() }),
+            ("cellar".to_owned(), Ran { node: old(), ..Ran::default() }),
+            ("garage".to_owned(), Ran { node: old(), server: old(), etcd: None }),
+            ("shed".to_owned(), Ran::default()),
+        ]);
+        let due = due(&all, &ran);
+        let told: Vec<String> = due.iter().map(|(n, (s, r))| format!("{n} {s} {} {}", r.node.is_some(), r.server.is_some())).collect();
+        assert_eq!(told, ["attic true true true", "garage false true false"], "the others ran the new one before");
+        assert_eq!(hinted(&all, &ran), ["cellar"]);
     }
 }

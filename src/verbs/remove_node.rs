@@ -5,13 +5,14 @@ use super::apply::{carry_out, offline};
 use super::execute::Consent;
 use super::fleet::{self, Fleet};
 use super::planning;
+use super::put_back::put_back;
 use super::quorum;
 use super::world::World;
 use crate::cli::{Global, RemoveNode};
 use crate::error::{Failure, Result, exit};
 use crate::inventory::Edit;
 use crate::report::Reporter;
-use crate::steps::Mode;
+use crate::steps::{Lane, Mode};
 
 /// `homectl remove-node`.
 pub(super) async fn run(args: &RemoveNode, global: &Global, out: &Reporter) -> Result<u8> {
@@ -28,7 +29,18 @@ pub(super) async fn run(args: &RemoveNode, global: &Global, out: &Reporter) -> R
     let question =
         if args.dead { "leaves the cluster; its machine is not asked" } else { "leaves the cluster; what homectl put on it goes" };
     let consent = Consent { question: format!("{} {question}.", args.name), word: args.name.clone(), to_this_only: false };
-    let code = carry_out(&mut world, &mut fleet, plan, &consent, &|_| Ok(()), global, out).await?.code;
+    let mut done = carry_out(&mut world, &mut fleet, plan, &consent, &|_| Ok(()), global, out).await?;
+    let code = done.code;
+    if code == exit::FAILED {
+        let tried = !done.failed.is_empty();
+        // Versions may move in it, too. What fails on the one that leaves is no program that does not come up.
+        let left = Lane::Node(args.name.clone());
+        done.failed.retain(|f| f.lane != left);
+        put_back(&args.inventory, &done.failed, &done.ran, global, out).await;
+        if tried {
+            out.talk(&unfinished(args));
+        }
+    }
     if code == exit::OK || code == exit::OFFLINE {
         // As it is now: somebody may have written into it since.
         without(args)?.map(|edit| edit.save()).transpose()?;
@@ -52,6 +64,15 @@ pub(super) async fn run(args: &RemoveNode, global: &Global, out: &Reporter) -> R
         }
     }
     Ok(code)
+}
+
+/// Where not all went well: its block stays, and whoever applies that makes the machine a node again.
+fn unfinished(args: &RemoveNode) -> String {
+    let (name, path, dead) = (&args.name, args.inventory.display(), if args.dead { " --dead" } else { "" });
+    format!(
+        "{name} has not left as a whole: its block stays in {path} until this ends well. Mend what failed, then run the same again \
+         (homectl remove-node {path} {name}{dead}) before any apply, which would make it a node once more."
+    )
 }
 
 /// The inventory without the node's block, where it still has one.

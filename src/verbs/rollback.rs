@@ -4,10 +4,11 @@
 use super::execute::{Consent, code, execute};
 use super::fleet;
 use super::planning;
+use super::ran;
 use super::world::World;
 use crate::cli::{Global, Rollback};
+use crate::cluster::Ran;
 use crate::error::{Failure, Result, exit};
-use crate::plan::Ran;
 use crate::report::Reporter;
 use crate::steps::Mode;
 use std::path::Path;
@@ -27,15 +28,15 @@ pub(super) struct Back<'a> {
     pub(super) node: &'a str,
     /// Its control plane's services, too: it is they that do not come up.
     pub(super) servers: bool,
-    /// What it ran, where that is known.
-    pub(super) ran: Option<Ran>,
+    /// What it goes back to, where that is known; else the machine is asked.
+    pub(super) ran: Option<&'a Ran>,
 }
 
 /// Puts one node back.
 pub(super) async fn node(inventory: &Path, back: &Back<'_>, global: &Global, out: &Reporter) -> Result<u8> {
     let node = back.node;
     let mut world = World::open(inventory, global, out).await?;
-    world.turn_back(node, back.servers, back.ran.as_ref())?;
+    known(&world, node)?;
     let mut fleet = fleet::open(&world, global, out).await?;
     if let Some((_, seen)) = fleet.offline.iter().find(|(name, _)| name == node) {
         return Err(Failure::failed("the machine does not answer; nothing was changed")
@@ -43,6 +44,11 @@ pub(super) async fn node(inventory: &Path, back: &Back<'_>, global: &Global, out
             .seen(seen)
             .help("switch it on, then run it again"));
     }
+    let ran = match back.ran {
+        Some(ran) => ran.clone(),
+        None => ran::chosen(&world.lock, &fleet.facts, node, back.servers)?,
+    };
+    world.turn_back(node, &ran)?;
     let plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
     out.propose(&plan);
     if plan.counts().changes() == 0 {
@@ -53,4 +59,17 @@ pub(super) async fn node(inventory: &Path, back: &Back<'_>, global: &Global, out
     consent.ask(out).await?;
     let report = execute(&world, &mut fleet, plan, &consent, global, out).await?;
     Ok(code(&report))
+}
+
+/// The node is one of this cluster's, and the lock knows of another release than its own.
+fn known(world: &World, node: &str) -> Result<()> {
+    if world.cluster.node(node).is_none() {
+        return Err(Failure::new(exit::USAGE, format!("--node names `{node}`, which is no node")).help("the nodes are in the inventory"));
+    }
+    if world.lock.releases().len() > 1 {
+        return Ok(());
+    }
+    Err(Failure::refused("there is nothing to go back to: no version is on its way")
+        .seen(format!("the lock knows no release but that of Kubernetes {}", world.lock.kubernetes))
+        .help("nothing is downgraded; homectl restore brings back what a backup holds"))
 }

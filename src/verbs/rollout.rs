@@ -1,14 +1,15 @@
 //! What a change of versions means for the machines that answered: which of them move, from what, and what may not be.
 
 use super::ground::Ground;
+use super::ran;
 use super::world::World;
 use crate::addons::Survey;
 use crate::cli::Global;
-use crate::cluster::{Component, Node, etcd_step, kubelet_step, kubernetes_step};
+use crate::cluster::{Component, Node, Ran, etcd_step, kubelet_step, kubernetes_step};
 use crate::error::{Failure, Result};
 use crate::facts::Facts;
 use crate::kube::{Api, Away, NodeStatus, is_cordoned_by_us};
-use crate::plan::{Move, Place, Ran, Rollout};
+use crate::plan::{Move, Place, Rollout};
 use crate::want::Seen;
 use semver::Version;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,13 +69,16 @@ pub(super) fn of(ground: &Ground) -> Result<Rollout> {
         if pace.back.is_none() {
             failures.extend(server.as_ref().and_then(|from| refused(node, "API server", from, to, kubernetes_step)));
             failures.extend(kubelet.as_ref().and_then(|from| refused(node, "kubelet", from, to, kubelet_step)));
+            failures.extend(strange(ground, node, facts));
         }
         let etcd = node.is_control_plane().then(|| etcd_of(ground, facts)).flatten();
         if let (Some(from), Some(to)) = (etcd, &etcd_to) {
             failures.extend(refused(node, "etcd", &from, to, etcd_step).filter(|_| pace.back.is_none()));
             etcd_moves |= from != *to;
         }
-        ran.insert(node.name.clone(), Ran { kubelet: kubelet.clone(), server });
+        if is_ours(ground, facts) {
+            ran.insert(node.name.clone(), Ran::of(ground.releases, &facts.programs, &facts.came_up));
+        }
         if let Some(from) = kubelet.filter(|from| from != to) {
             moves.push(Move { node: node.name.clone(), control_plane: node.is_control_plane(), from });
         }
@@ -147,15 +151,20 @@ pub(super) async fn kept_away(api: &Api, node: &str) -> BTreeSet<String> {
     nodes.into_iter().filter(|n| n.cordoned_by_us && n.name == node).map(|n| n.name).collect()
 }
 
-/// The version of a node's program: that of the release that it is linked from; where the lock knows none, what the
-/// machine's record says.
+fn is_ours(ground: &Ground, facts: &Facts) -> bool {
+    facts.cluster.as_ref() == Some(&ground.cluster.name)
+}
+
+/// The version of a node's program of Kubernetes.
 fn running(ground: &Ground, facts: &Facts, component: Component) -> Option<Version> {
-    if facts.cluster.as_ref() != Some(&ground.cluster.name) {
-        return None;
-    }
-    let sum = facts.programs.get(component.as_str())?;
-    let recorded = || facts.cluster_kubernetes.as_ref().and_then(|v| v.parse().ok());
-    ground.releases.iter().find(|r| r.knows(component, sum)).map(|r| r.kubernetes.clone()).or_else(recorded)
+    if is_ours(ground, facts) { ran::version_of(ground.releases, facts, component) } else { None }
+}
+
+/// Programs of a node of which nobody knows what they are.
+fn strange(ground: &Ground, node: &Node, facts: &Facts) -> Vec<Failure> {
+    let own = node.is_control_plane().then_some(Component::KubeApiserver);
+    let all = own.into_iter().chain([Component::Kubelet]).filter(|_| is_ours(ground, facts));
+    all.filter_map(|c| ran::unknown(&node.name, ground.releases, facts, c)).collect()
 }
 
 /// The version of a control plane's etcd: that of the release that it is linked from; where the lock knows none, what it says itself.
@@ -234,6 +243,7 @@ mod tests {
             facts.cluster = Some(cluster.name.clone());
             for (component, release) in [(Component::KubeApiserver, server), (Component::Etcd, server), (Component::Kubelet, kubelet)] {
                 facts.programs.insert(component.as_str().into(), sum(*release, component));
+                facts.versions.insert(component.as_str().into(), releases[*release].kubernetes.clone());
             }
             facts.etcd_version = releases[*server].programs.versions[&Component::Etcd].strip_prefix('v').map(str::to_owned);
         }
@@ -274,8 +284,9 @@ mod tests {
         let told = |rollout: &Rollout| rollout.moves.iter().map(|m| format!("{} {}", m.node, m.from)).collect::<Vec<_>>().join(", ");
         let late = judged(&all, &[&planes(0)[..], &[("shed", 2, 2)]].concat()).unwrap();
         assert_eq!(told(&late), "shed 1.35.4", "a kubelet may be three minors behind");
-        assert_eq!(late.ran["shed"], Ran { kubelet: Some(Version::new(1, 35, 4)), server: None });
-        assert_eq!(late.ran["attic"].server, Some(Version::new(1, 38, 1)));
+        let old = || Some(all[2].clone());
+        assert_eq!(late.ran["shed"], Ran { node: old(), server: old(), etcd: old() });
+        assert_eq!(late.ran["attic"], Ran::default(), "it runs what is wanted");
         let all_move = judged(&all, &[&planes(1)[..], &[("shed", 2, 2)]].concat()).unwrap();
         assert_eq!(told(&all_move), "attic 1.37.2, cellar 1.37.2, garage 1.37.2, shed 1.35.4");
         let refused = judged(&all, &[("attic", 0, 0), ("cellar", 0, 0), ("garage", 2, 2)]).unwrap_err();
@@ -285,6 +296,31 @@ mod tests {
         let newer = [release("1.37.2", "v3.6.16", 'b'), release("1.38.1", "v3.6.16", 'a')];
         let refused = judged(&newer, &[("shed", 1, 1)]).unwrap_err();
         assert!(refused.to_string().contains("its kubelet 1.38.1 may not become 1.37.2: it would go back"), "{refused}");
+    }
+
+    #[test]
+    fn a_program_that_the_lock_does_not_know_is_no_guess() {
+        let told = |kubelet: Option<&str>, came_up: Option<&str>, server: Option<&str>| {
+            let Scene { mut cluster, mut facts } = Scene::four();
+            let releases = [release("1.36.3", "v3.6.16", 'a')];
+            (cluster.kubernetes, cluster.programs) = (releases[0].kubernetes.clone(), releases[0].programs.clone());
+            let attic = facts.get_mut("attic").unwrap();
+            attic.cluster = Some(cluster.name.clone());
+            for (component, version) in [(Component::Kubelet, kubelet), (Component::KubeApiserver, server)] {
+                attic.programs.insert(component.to_string(), "f".repeat(64));
+                attic.versions.extend(version.map(|v| (component.to_string(), v.parse().unwrap())));
+            }
+            attic.came_up.extend(came_up.map(|v| ("kubelet".to_owned(), format!("v{v}"))));
+            let secrets = Secrets::make(&cluster, jiff::Timestamp::now().as_second()).unwrap();
+            of(&ground(&cluster, &secrets, &facts, &releases, &Pace::default())).map_err(|e| e.to_string())
+        };
+        let from = |rollout: Result<Rollout, String>| rollout.unwrap().moves[0].from.to_string();
+        assert_eq!(from(told(Some("1.35.4"), Some("1.36.3"), Some("1.36.3"))), "1.35.4", "the program's word is what counts");
+        assert_eq!(from(told(None, Some("1.35.4"), Some("1.36.3"))), "1.35.4", "a kubelet that tells nothing is what came up last");
+        let newer = told(Some("1.36.3"), None, Some("1.37.0")).unwrap_err();
+        assert!(newer.contains("its API server 1.37.0 may not become 1.36.3: it would go back"), "{newer}");
+        let nobody = told(Some("1.36.3"), None, None).unwrap_err();
+        assert!(nobody.contains("nobody knows which version its kube-apiserver is"), "{nobody}");
     }
 
     #[test]

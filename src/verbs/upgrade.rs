@@ -18,10 +18,12 @@ pub(super) async fn run(args: &Upgrade, global: &Global, out: &Reporter) -> Resu
     }
     let path = &args.target.inventory;
     let kept = Kept::of([path.clone(), Lock::path(path)])?;
-    let before = world::read(path, out)?;
     let mut edit = Edit::open(path)?;
+    // Only what is wanted need be known to this program: it may be the one that does not know the old version any more.
+    let before = edit.kubernetes().unwrap_or("not said").to_owned();
     edit.set_kubernetes(&args.to)?;
     let wanted = edit.inventory()?;
+    world::heed(&wanted, out)?;
     if let Some(mut lock) = Lock::load(&Lock::path(path))? {
         // Refused before anything is written, or asked of anybody.
         lock.depart(&wanted)?;
@@ -30,7 +32,7 @@ pub(super) async fn run(args: &Upgrade, global: &Global, out: &Reporter) -> Resu
     world.pace = Pace { at_once: usize::from(args.max_unavailable), ..Pace::default() };
     let keep = |world: &World| {
         world.keep(&edit, out)?;
-        out.talk(&format!("{}: kubernetes = \"{}\" (it was {}).", path.display(), args.to, before.kubernetes));
+        out.talk(&format!("{}: kubernetes = \"{}\" (it was {}).", path.display(), args.to, before));
         Ok(())
     };
     let code = Box::pin(apply::onward(&mut world, None, &keep, global, out)).await?;

@@ -6,10 +6,9 @@ use super::rollout::Pace;
 use crate::addons;
 use crate::artifacts::{self, LockMode, Locked};
 use crate::cli::Global;
-use crate::cluster::{Cluster, Lock};
+use crate::cluster::{Cluster, Lock, Ran};
 use crate::error::{Failure, Result, exit};
 use crate::inventory::{self, Edit, Inventory};
-use crate::plan::Ran;
 use crate::report::Reporter;
 use crate::secrets::{self, Identity, Prepared, Secrets, ToLook};
 use std::path::{Path, PathBuf};
@@ -39,22 +38,38 @@ enum Keys {
 /// Reads the inventory and the manifests that it names, and says its warnings.
 pub(super) fn read(path: &Path, out: &Reporter) -> Result<Inventory> {
     let inventory = inventory::read(path)?;
+    heed(&inventory, out)?;
+    Ok(inventory)
+}
+
+/// Says an inventory's warnings, and reads the manifests that it names.
+pub(super) fn heed(inventory: &Inventory, out: &Reporter) -> Result<()> {
     for warning in inventory.warnings() {
         out.talk(&format!("{:?}", miette::Report::new(warning.clone())));
     }
-    addons::check(&inventory.resolved_addons()?, &inventory.home)?;
-    Ok(inventory)
+    addons::check(&inventory.resolved_addons()?, &inventory.home)
 }
 
 /// The lock beside the inventory; resolved (and saved) where it is missing or behind, unless `--locked` forbids it.
 pub(super) async fn lock(inventory: &Inventory, global: &Global, mode: LockMode, out: &Reporter) -> Result<Lock> {
-    let locked = resolved(inventory, global, mode, out).await?;
+    written(inventory, resolved(inventory, global, mode, out).await?, out)
+}
+
+fn written(inventory: &Inventory, locked: Locked, out: &Reporter) -> Result<Lock> {
     if locked.changed {
         let path = Lock::path(&inventory.path);
         locked.lock.save(&path)?;
         out.talk(&format!("Wrote {} (versions, sums and node numbers; commit it).", path.display()));
     }
     Ok(locked.lock)
+}
+
+/// The same for who only looks: that the versions of a cluster that lives are on their way is written by who moves them.
+async fn lock_to_look(inventory: &Inventory, global: &Global, out: &Reporter) -> Result<Lock> {
+    let before = Lock::load(&Lock::path(&inventory.path))?;
+    let locked = resolved(inventory, global, LockMode::Complete, out).await?;
+    let departs = before.is_some_and(|b| b.etcd_cluster_id.is_some() && b.release() != locked.lock.release());
+    if departs { Ok(locked.lock) } else { written(inventory, locked, out) }
 }
 
 async fn resolved(inventory: &Inventory, global: &Global, mode: LockMode, out: &Reporter) -> Result<Locked> {
@@ -119,7 +134,7 @@ impl World {
     /// The same for verbs that change nothing: they go on without the secrets where no identity opens them.
     pub(super) async fn open_to_look(path: &Path, global: &Global, out: &Reporter) -> Result<Self> {
         let inventory = read(path, out)?;
-        let lock = lock(&inventory, global, LockMode::Complete, out).await?;
+        let lock = lock_to_look(&inventory, global, out).await?;
         Self::of(inventory, lock, out, |file, cluster, now| secrets::prepare_to_look(file, cluster, global.identity.as_deref(), now))
     }
 
@@ -203,32 +218,14 @@ impl World {
         Ok(())
     }
 
-    /// Turns one node to what it `ran` before a run, or else to the release before the one that versions move to; a control
-    /// plane's own services only where it is they that do not come up (`servers`).
+    /// Turns one node to what it `ran`; nothing else is touched then.
     ///
     /// # Errors
-    /// Versions do not move; an API server that may have served a newer minor version for long.
-    pub(super) fn turn_back(&mut self, node: &str, servers: bool, ran: Option<&Ran>) -> Result<()> {
-        if self.cluster.node(node).is_none() {
-            return Err(
-                Failure::new(exit::USAGE, format!("--node names `{node}`, which is no node")).help("the nodes are in the inventory")
-            );
-        }
-        let back = match ran {
-            Some(ran) => self.lock.back_to(ran.kubelet.as_ref(), ran.server.as_ref().filter(|_| servers)),
-            None => self.lock.back(servers)?,
-        };
-        let Some((release, servers)) = back else {
-            if ran.is_some() {
-                return Err(Failure::refused("it ran no other version before this run, so there is none to put back")
-                    .help("what failed is told above: mend that, then run the command again"));
-            }
-            return Err(Failure::refused("there is nothing to go back to: no version is on its way")
-                .seen(format!("every machine ran Kubernetes {} when the last apply ended", self.lock.kubernetes))
-                .help("nothing is downgraded; homectl restore brings back what a backup holds"));
-        };
+    /// A release that this inventory cannot be resolved with.
+    pub(super) fn turn_back(&mut self, node: &str, ran: &Ran) -> Result<()> {
+        let release = ran.node.clone().unwrap_or_else(|| self.lock.release());
         self.inventory = release.within(&self.inventory);
-        let programs = release.back_from(&self.lock.programs, servers.as_ref());
+        let programs = ran.programs(&self.lock.programs);
         let lock = Lock { kubernetes: release.kubernetes, programs: release.programs, ..self.lock.clone() };
         self.cluster = self.inventory.resolve(&lock)?;
         self.cluster.programs = programs;

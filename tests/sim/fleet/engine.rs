@@ -352,7 +352,9 @@ impl Fleet {
         let all: Vec<Step> = nodes.iter().chain(&in_api).cloned().collect();
         let mut draft = Ground::draft(nodes, in_api, leaves, observed);
         draft.moving(&rollout);
-        (draft.finish(&world.cluster.name, mode).unwrap(), all)
+        let mut plan = draft.finish(&world.cluster.name, mode).unwrap();
+        plan.ran = rollout.ran;
+        (plan, all)
     }
 
     /// Tells the stand-ins which files a unit reads, and what is to be spoiled; what that is, by machine.
@@ -399,7 +401,7 @@ impl Fleet {
 }
 
 /// What is done on a machine before the first item, where something is sent to it.
-const BEFORE: &str = "before all items";
+pub(crate) const BEFORE: &str = "before all items";
 
 /// What a run does on a machine, in its order.
 fn acting<'a>(plan: &'a Plan, lane: &'a Lane) -> impl Iterator<Item = &'a Item> {

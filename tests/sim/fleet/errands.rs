@@ -62,7 +62,7 @@ async fn a_control_plane_that_died_in_an_upgrade_is_taken_out() {
     let cellar = fleet.world.cluster.node("cellar").unwrap().clone();
     let (mut after, errand) = changed(&fleet.world);
     after.cluster.nodes.retain(|n| n.name != "cellar");
-    let version = after.cluster.kubernetes.to_string();
+    let version = format!("v{}", after.cluster.kubernetes);
     fleet.errand = Errand { moving: Some(Moving::gone(&cellar)), ..errand };
     fleet.becomes(after);
     let steps = planned(&fleet).await;
@@ -75,7 +75,7 @@ async fn a_control_plane_that_died_in_an_upgrade_is_taken_out() {
         let members = fs::read_to_string(root.join("var/lib/etcd/member/members")).unwrap();
         assert!(members.lines().count() == 2 && !members.contains("cellar"), "{name}: {members}");
     }
-    assert_eq!(fleet.world.facts["shed"].cluster_kubernetes.as_deref(), Some(version.as_str()));
+    assert_eq!(fleet.world.facts["shed"].came_up["kubelet"], version);
     assert!(!fleet.picture().contains_key("object:v1:Node:cellar"));
 }
 

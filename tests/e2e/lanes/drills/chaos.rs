@@ -170,14 +170,15 @@ pub(super) fn clock(ground: &Ground) -> Result {
 }
 
 /// A worker comes back with a kubelet so old that it may hardly, and then that it may not, be stepped to what the others run. Its
-/// store and its record say so; the program that runs is the lab's, which has no older one.
+/// store and the program itself say so; what runs behind it is the lab's, which has no older one.
 pub(super) fn month(ground: &Ground) -> Result {
     let (homectl, lab, node) = (ground.homectl, ground.cluster.lab, ground.worker());
     let age = |minor: u8| {
         let store = format!("store/{minor:064x}");
         format!(
-            "set -e; cd /opt/homectl; old=$(readlink -f bin/kubelet); mkdir -p {store}; cp -a \"$old\" {store}/kubelet; \
-             ln -sfn ../{store}/kubelet bin/kubelet; sed -i 's/^kubernetes=.*/kubernetes=1.{minor}.9/' /etc/homectl/cluster"
+            "set -e; cd /opt/homectl; old=$(readlink -f bin/kubelet); mkdir -p {store}; \
+             printf '#!/bin/sh\\n[ \"$1\" = --version ] || exec %s \"$@\"\\necho Kubernetes v1.{minor}.9\\n' \"$old\" >{store}/kubelet; \
+             chmod 755 {store}/kubelet; ln -sfn ../{store}/kubelet bin/kubelet"
         )
     };
     let was = ground.sh(node, "readlink /opt/homectl/bin/kubelet")?;
@@ -199,7 +200,7 @@ pub(super) fn month(ground: &Ground) -> Result {
     ground.sh(node, &format!("rm -rf /opt/homectl/store/{:064x} /opt/homectl/store/{:064x}", 32, 33)).map(drop)
 }
 
-/// Only that machine is touched: what it runs, its record, and around that it is emptied and given back, after a snapshot.
+/// Only that machine is touched: what it runs, and around that it is emptied and given back, after a snapshot.
 fn exactly(plan: &Value, node: &str) -> Result {
     let mut due = Vec::new();
     for step in plan["steps"].as_array().into_iter().flatten() {

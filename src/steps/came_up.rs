@@ -1,0 +1,26 @@
+//! What came up on a machine last: noted once its kubelet and company run. A run that is cut leaves there what came up before, and
+//! that is what the machine goes back to (`cluster::Ran`).
+
+use super::{Ctx, Step};
+use crate::cluster::{Policy, Release};
+use crate::error::Result;
+use crate::template::{context, render};
+use crate::want::{File, Want};
+
+const RECORD: &str = "/etc/homectl/came-up";
+
+pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
+    let cluster = ctx.cluster;
+    let router = (cluster.network.policy == Policy::KubeRouter).then_some("kube-router");
+    let programs = Release { kubernetes: cluster.kubernetes.clone(), programs: cluster.programs.clone() }.noted();
+    let programs: Vec<String> = programs.iter().map(|(component, version)| format!("{component} {version}")).collect();
+    Ok(Some(Step {
+        id: ctx.id("came-up"),
+        title: "what came up is noted".into(),
+        after: ["kubelet", "kube-proxy"].into_iter().chain(router).map(|name| ctx.id(name)).collect(),
+        wants: vec![Want::File(File::text(RECORD, render("base/came-up.j2", context! { programs })?))],
+        ready: None,
+        rolling: None,
+        aside: false,
+    }))
+}
