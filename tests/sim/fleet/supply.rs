@@ -17,10 +17,10 @@ impl Shelf {
 }
 
 fn text(name: &str, version: &str) -> String {
-    let asked =
-        format!("[ \"${{1-}}\" != --version ] || {{ echo 'etcd Version: {}'; exit 0; }}\nexec sleep 1000", version.trim_start_matches('v'));
+    let told = if name == "etcd" { format!("etcd Version: {}", version.trim_start_matches('v')) } else { format!("Kubernetes {version}") };
+    let asked = format!("[ \"${{1-}}\" != --version ] || {{ echo '{told}'; exit 0; }}\nexec sleep 1000");
     let body = match name {
-        "etcd" => asked.as_str(),
+        "etcd" | "kubelet" | "kube-apiserver" => asked.as_str(),
         "etcdctl" => "exec /usr/local/sbin/sim-etcdctl \"$@\"",
         "etcdutl" => "exec /usr/local/sbin/sim-etcdutl \"$@\"",
         "kubectl" => {
