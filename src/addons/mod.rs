@@ -31,7 +31,7 @@ pub use departure::{farewell, farewell_step};
 pub use label::{ADDON, MANAGED_BY};
 pub use look::{Owned, Survey, look, survey};
 pub use memory::{INVENTORY, Kind, Memory};
-pub use steps::{BOOTSTRAP, PRUNE, steps};
+pub use steps::{BOOTSTRAP, PRUNE, catalogue_is_up, steps};
 
 /// One add-on of the catalogue.
 struct Entry {

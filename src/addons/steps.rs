@@ -2,8 +2,9 @@
 
 use super::bundle::{Bundle, bundles};
 use super::look::Owned;
+use super::memory::Memory;
 use super::order;
-use crate::cluster::{Cluster, Node};
+use crate::cluster::{AddonSource, Cluster, Node};
 use crate::error::Result;
 use crate::kube::Condition;
 use crate::secrets::Secrets;
@@ -56,8 +57,21 @@ pub fn steps(cluster: &Cluster, secrets: &Secrets, owned: &Owned, on: &dyn Fn(&s
     Ok(all)
 }
 
+/// What shows that the add-ons of the catalogue are up; the user's own manifests are not among them.
+///
+/// # Errors
+/// As [`bundles`].
+pub fn catalogue_is_up(cluster: &Cluster, secrets: &Secrets) -> Result<Vec<Condition>> {
+    let ours = |b: &&Bundle| cluster.addons.iter().any(|a| a.name == b.name && matches!(a.source, AddonSource::Catalogue));
+    Ok(bundles(cluster, secrets, &Memory::new())?.iter().filter(ours).flat_map(conditions).collect())
+}
+
+fn conditions(bundle: &Bundle) -> Vec<Condition> {
+    bundle.objects.iter().filter_map(condition).collect()
+}
+
 fn step(bundle: &Bundle) -> Step {
-    let conditions: Vec<Condition> = bundle.objects.iter().filter_map(condition).collect();
+    let conditions = conditions(bundle);
     let ready = match bundle.objects.as_slice() {
         [node] if node.kind == "Node" => {
             let all = vec![Condition::NodesReady { names: vec![node.name.clone()] }];

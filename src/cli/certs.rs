@@ -39,8 +39,9 @@ pub enum CertsAct {
     /// again at once, everywhere. It is an apply: its plan is shown and asked for. Before and after it is said what has run out.
     ///
     /// Where the authorities themselves have run out, new ones take their place, and everything is signed by them: on all machines at
-    /// once, then in a second apply the old ones are taken out. Pods that trust the old ones alone are named; they have to begin again.
-    /// It is refused where the clocks do not agree that they have run out. Stopped anywhere, the same command goes on.
+    /// once, then in a second apply the old ones are taken out. Pods that trust the old ones alone have to begin
+    /// again: those of homectl's own add-ons do, the others are named. It is refused where the clocks do not agree that they have run
+    /// out. Stopped anywhere, the same command goes on.
     Rescue(Target),
     /// Replace a key, while everything works
     RotateKey(RotateKey),

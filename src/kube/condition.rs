@@ -22,6 +22,20 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// The namespace of the workload that it is about, and what kubectl calls that: `deployment/coredns`.
+    #[must_use]
+    pub fn workload(&self) -> Option<(&str, String)> {
+        let (kind, namespace, name) = match self {
+            Self::DeploymentAvailable { namespace, name } => ("deployment", namespace, name),
+            Self::DaemonSetReady { namespace, name } => ("daemonset", namespace, name),
+            Self::StatefulSetReady { namespace, name } => ("statefulset", namespace, name),
+            Self::ApiServiceAvailable { .. } | Self::CrdEstablished { .. } | Self::JobComplete { .. } | Self::NodesReady { .. } => {
+                return None;
+            }
+        };
+        Some((namespace, format!("{kind}/{name}")))
+    }
+
     /// What it is about: `Deployment kube-system/coredns`.
     #[must_use]
     pub fn subject(&self) -> String {

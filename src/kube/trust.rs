@@ -1,7 +1,7 @@
 //! Whom pods trust: the authority's certificate that lies in every namespace, and pods that began before it changed and read
 //! it only once. And whom those trust who serve parts of the API.
 
-use super::{Api, ApiError};
+use super::{Api, ApiError, Condition, Resource};
 use crate::pki::{Ca, without_former};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -12,6 +12,8 @@ const PUBLISHED: &str = "kube-root-ca.crt";
 /// Where API servers tell those who serve parts of the API whom to trust, by key.
 const TOLD: (&str, &str) = ("kube-system", "extension-apiserver-authentication");
 const TOLD_OF: [(&str, Ca); 2] = [("client-ca-file", Ca::Cluster), ("requestheader-client-ca-file", Ca::FrontProxy)];
+/// By which kubectl has pods begin again.
+const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
 /// How often it is tried while API servers write there, too.
 const TRIES: u32 = 5;
 
@@ -29,6 +31,12 @@ impl Holder {
     pub fn restart(&self) -> String {
         let verb = if self.what.starts_with("pod/") { "delete" } else { "rollout restart" };
         format!("kubectl -n {} {verb} {}", self.namespace, self.what)
+    }
+
+    /// Whether it is its workload that the condition is about.
+    #[must_use]
+    pub fn is_in(&self, condition: &Condition) -> bool {
+        condition.workload().is_some_and(|(namespace, what)| (namespace, what.as_str()) == (self.namespace.as_str(), self.what.as_str()))
     }
 }
 
@@ -87,6 +95,30 @@ impl Api {
         let all: BTreeSet<Holder> = pods.iter().filter(|pod| holds(pod, since)).map(holder).collect();
         Ok(all.into_iter().collect())
     }
+
+    /// Has the pods of a workload begin again, as `kubectl rollout restart` does; `false` where nothing would make them anew, and they
+    /// are left alone.
+    ///
+    /// # Errors
+    /// The API does not answer, or there is no such workload.
+    pub async fn restart(&self, holder: &Holder) -> Result<bool, ApiError> {
+        let Some((resource, name)) = controller(&holder.what) else { return Ok(false) };
+        let annotations = json!({RESTARTED: jiff::Timestamp::now().to_string()});
+        let patch = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
+        self.merge_patch(&resource, &holder.namespace, name, &patch).await.map(|_| true)
+    }
+}
+
+/// What runs pods, by the name that kubectl has for it.
+fn controller(what: &str) -> Option<(Resource, &str)> {
+    let (kind, name) = what.split_once('/')?;
+    let kind = match kind {
+        "deployment" => "Deployment",
+        "daemonset" => "DaemonSet",
+        "statefulset" => "StatefulSet",
+        _ => return None,
+    };
+    Some((Resource::builtin("apps/v1", kind)?, name))
 }
 
 /// Whether a pod still runs that began before `since` and has the bundle in one of its volumes.

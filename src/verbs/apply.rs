@@ -20,13 +20,13 @@ use std::path::Path;
 /// `homectl apply`.
 pub(super) async fn run(args: &Apply, global: &Global, out: &Reporter) -> Result<u8> {
     let Some((file, inventory)) = PlanFile::read(&args.inventory)? else {
-        return converge(&args.inventory, None, global, Pace::default(), out).await;
+        return Box::pin(converge(&args.inventory, None, global, Pace::default(), out)).await;
     };
     if !global.limit.is_empty() {
         return Err(Failure::new(exit::USAGE, "a plan has its own --limit").help("leave --limit out; it was given when the plan was made"));
     }
     let global = Global { limit: file.limit.clone(), locked: true, ..global.clone() };
-    converge(&inventory, Some(&file), &global, Pace::default(), out).await
+    Box::pin(converge(&inventory, Some(&file), &global, Pace::default(), out)).await
 }
 
 /// How a run of [`within`] ended.

@@ -116,6 +116,9 @@ impl Ground<'_> {
         if let Some(since) = self.pace.since {
             steps::renewed(&mut steps, since);
         }
+        for step in &mut steps {
+            self.pace.distrust.lift(step);
+        }
         Ok(steps)
     }
 

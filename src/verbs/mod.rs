@@ -7,6 +7,7 @@ mod backup;
 mod certificates;
 mod certs;
 mod check;
+mod distrust;
 mod drill;
 mod execute;
 mod fleet;
@@ -44,6 +45,7 @@ mod upgrade;
 mod validate;
 mod world;
 
+pub use distrust::Distrust;
 pub use ground::Ground;
 pub use moving::{InApi, Moving};
 pub use restore::{Asked, Restoring};

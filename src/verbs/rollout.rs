@@ -1,5 +1,6 @@
 //! What a change of versions means for the machines that answered: which of them move, from what, and what may not be.
 
+use super::distrust::Distrust;
 use super::ground::Ground;
 use super::ran;
 use super::world::World;
@@ -25,6 +26,8 @@ pub struct Pace {
     pub since: Option<i64>,
     /// Whether nothing is up that one machine after the other could keep up: what restarts does so everywhere at once.
     pub together: bool,
+    /// Whose pods do not trust the API servers' certificates.
+    pub distrust: Distrust,
 }
 
 impl Pace {
@@ -36,7 +39,7 @@ impl Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { at_once: 1, back: None, since: None, together: false }
+        Self { at_once: 1, back: None, since: None, together: false, distrust: Distrust::Nobody }
     }
 }
 

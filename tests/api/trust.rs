@@ -1,12 +1,13 @@
 //! Whom API servers tell others to trust: they only ever add to it, so what an exchange of authorities leaves there is taken out by us.
+//! And pods that trust nobody of today begin again.
 
 use crate::fixture::secrets;
 use crate::pki::authority;
 use crate::server::Server;
-use homectl::kube::Api;
+use homectl::kube::{Api, Holder, Resource};
 use homectl::pki::{Ca, certificates};
 use homectl::secrets::Secrets;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const MAP: &str = "configmap/extension-apiserver-authentication";
@@ -76,4 +77,28 @@ async fn former_authorities_go_from_what_api_servers_tell_and_do_not_come_back()
     house.map(&["delete", MAP]);
     assert_eq!(house.told(KEYS[0].0).await, [ours[0].as_str()]);
     assert_eq!(house.told(KEYS[1].0).await, [ours[1].as_str()]);
+}
+
+/// What `kubectl rollout restart` does, and nobody who applies the workload again takes it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_begin_again_and_stay_so() {
+    let Some((_server, api)) = Server::answering(&secrets()).await else { return };
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "dns", "namespace": "default"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "dns"}},
+            "template": {"metadata": {"labels": {"app": "dns"}}, "spec": {"containers": [{"name": "dns", "image": "dns"}]}},
+        },
+    });
+    let resource = Resource::builtin("apps/v1", "Deployment").unwrap();
+    let of = |live: &Value| (live["metadata"]["generation"].clone(), live["spec"]["template"]["metadata"]["annotations"].clone());
+    let before = of(&api.apply(&resource, &deployment).await.unwrap());
+    assert_eq!(before, (json!(1), Value::Null));
+    let holder = |what: &str| Holder { namespace: "default".into(), what: what.into() };
+    assert_eq!(api.restart(&holder("deployment/dns")).await, Ok(true));
+    let after = of(&api.apply(&resource, &deployment).await.unwrap());
+    assert_eq!(after.0, json!(2), "its pods are made anew once");
+    assert!(after.1["kubectl.kubernetes.io/restartedAt"].is_string(), "{after:?}");
+    assert_eq!(api.restart(&holder("pod/dns")).await, Ok(false), "nothing would make it anew");
+    assert!(api.restart(&holder("daemonset/dns")).await.is_err(), "there is none");
 }

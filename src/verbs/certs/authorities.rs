@@ -1,9 +1,11 @@
 //! Other authorities sign all certificates: `certs rotate-ca` while everything works, `certs rescue` where the old ones have run out.
 
+use super::super::distrust::Distrust;
 use super::super::fleet;
 use super::super::tap;
 use super::super::world::World;
 use super::exchange::{Exchange, Run, STOPPED, keep, unlimited};
+use crate::addons;
 use crate::cli::{Global, RotateCa, Target};
 use crate::error::{Failure, Result, exit};
 use crate::kube::{Api, ApiError, Holder};
@@ -42,6 +44,9 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// `homectl certs rotate-ca`.
 pub(super) async fn run(args: &RotateCa, global: &Global, out: &Reporter) -> Result<u8> {
     let mut run = Run::begin(&AUTHORITIES, &args.target, global, out).await?;
+    if run.stage()? == Stage::First && args.leave_pods {
+        run.distrust = holders(&mut run.world, global, out).await.map_or(Distrust::Anybody, Distrust::These);
+    }
     loop {
         if let Some(code) = run.apply().await? {
             return Ok(code);
@@ -52,6 +57,7 @@ pub(super) async fn run(args: &RotateCa, global: &Global, out: &Reporter) -> Res
                 if !left.is_empty() && !args.leave_pods {
                     return wait_for_pods(&left, run.began, out);
                 }
+                run.distrust = Distrust::These(left);
             }
             Stage::First => {}
             Stage::Alone => {
@@ -77,13 +83,33 @@ pub(super) async fn supersede(world: &mut World, args: &Target, global: &Global,
     if let Some(code) = run.apply().await? {
         return Ok((code, Vec::new()));
     }
-    let left = holders(&mut run.world, global, out).await?;
+    let held = holders(&mut run.world, global, out).await?;
+    let left = begin_again(&run.world, held, global, out).await?;
+    run.distrust = Distrust::These(left.clone());
     run.turn().await?;
     if let Some(code) = run.apply().await? {
         return Ok((code, left));
     }
     forget(&run.world, global, out).await;
     Ok((exit::OK, left))
+}
+
+/// Has the pods of homectl's own add-ons begin again; those who are left are other people's.
+async fn begin_again(world: &World, held: Vec<Holder>, global: &Global, out: &Reporter) -> Result<Vec<Holder>> {
+    let secrets = world.opened()?;
+    let ours = addons::catalogue_is_up(&world.cluster, secrets)?;
+    let (ours, theirs): (Vec<Holder>, Vec<Holder>) = held.into_iter().partition(|h| ours.iter().any(|c| h.is_in(c)));
+    let fleet = fleet::open(world, global, out).await?;
+    let api = tap::client(&world.cluster, secrets, &fleet.hosts)?;
+    for holder in ours {
+        api.restart(&holder).await.map_err(|e| {
+            Failure::failed(format!("the pods of {} {} could not be made to begin again", holder.namespace, holder.what))
+                .seen(e.to_string())
+                .help("the same command goes on from here")
+        })?;
+        out.talk(&format!("{} {} began before, and begins again.", holder.namespace, holder.what));
+    }
+    Ok(theirs)
 }
 
 /// Who still trusts the old authorities alone, once all namespaces have the new ones, too.

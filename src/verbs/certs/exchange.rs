@@ -2,6 +2,7 @@
 //! apply in between only finishes the stage.
 
 use super::super::apply;
+use super::super::distrust::Distrust;
 use super::super::fleet;
 use super::super::kept::Kept;
 use super::super::planning;
@@ -44,6 +45,8 @@ pub(super) struct Run<'a> {
     kept: Option<Kept>,
     /// Whether this run began it.
     pub(super) began: bool,
+    /// Whose pods do not trust the API until they begin again, in the stages that follow.
+    pub(super) distrust: Distrust,
 }
 
 impl<'a> Run<'a> {
@@ -63,7 +66,7 @@ impl<'a> Run<'a> {
         if began {
             world.change(|secrets, _, now| (what.turn)(secrets, now))?;
         }
-        Ok(Self { what, path, global, out, world, kept, began })
+        Ok(Self { what, path, global, out, world, kept, began, distrust: Distrust::Nobody })
     }
 
     /// Goes on from the stage that the secrets were brought to, of which `kept` knows how they were; the next apply goes at the pace
@@ -78,7 +81,8 @@ impl<'a> Run<'a> {
         let path = &args.inventory;
         let mut world = World::open(path, global, out).await?;
         world.pace.together = true;
-        Ok(Self { what, path, global, out, world, kept: Some(kept), began: true })
+        // Pods trust those that have ended, and nobody else.
+        Ok(Self { what, path, global, out, world, kept: Some(kept), began: true, distrust: Distrust::Anybody })
     }
 
     pub(super) fn stage(&self) -> Result<Stage> {
@@ -93,6 +97,7 @@ impl<'a> Run<'a> {
             Stage::First => first,
             Stage::Alone => alone,
         });
+        self.world.pace.distrust.clone_from(&self.distrust);
         let done = Box::pin(apply::within(&mut self.world, None, self.global, self.out)).await?;
         // What was agreed to is not forgotten, however this stage ended.
         if let Some(kept) = self.kept.take() {

@@ -79,7 +79,7 @@ fn announce(ca: Ca, ago: i64, out: &Reporter) {
     out.talk(
         "  - etcd, the API and the kubelets restart on all machines at once: what there still is of the API is away until they are back;",
     );
-    out.talk("  - pods run on, but those that talk to the API have to begin again afterwards: they are named then;");
+    out.talk("  - pods run on, but those that talk to the API have to begin again: those of homectl's own add-ons do, the others are named afterwards;");
     out.talk("  - kubeconfigs from before are of no use any more.");
 }
 
