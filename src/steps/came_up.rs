@@ -21,6 +21,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
         wants: vec![Want::File(File::text(RECORD, render("base/came-up.j2", context! { programs })?))],
         ready: None,
         rolling: None,
-        aside: false,
+        // Kubelets may wait for what is put into the API meanwhile: nobody here stops for them.
+        aside: true,
     }))
 }

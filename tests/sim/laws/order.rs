@@ -42,6 +42,22 @@ fn every_edge_leads_to_a_step() {
     }
 }
 
+/// What comes true through API servers may need what is put into the API meanwhile, and that waits for this machine's to be proven. So no
+/// script of the machine may stop for it on the way: who needs it stands aside.
+#[test]
+fn nobody_in_a_lane_stops_for_what_the_api_brings() {
+    for world in worlds() {
+        let steps = world.steps(Mode::Present);
+        let through: BTreeSet<&StepId> =
+            steps.iter().filter(|s| s.ready.as_ref().is_some_and(|r| !r.through.is_empty())).map(|s| &s.id).collect();
+        assert!(!through.is_empty());
+        for step in steps.iter().filter(|s| !s.aside) {
+            let stop = step.after.iter().find(|id| id.lane == step.id.lane && through.contains(id));
+            assert!(stop.is_none(), "{}: {} stops its machine for {stop:?}", world.name, step.id);
+        }
+    }
+}
+
 /// A plan is in an order: a cycle would be an error here. Made twice it is the same, to the byte.
 #[test]
 fn plans_are_ordered_and_stable() {
