@@ -18,11 +18,12 @@ pub(super) fn lay_out_what_is_lost(content: &Content, inventory: &Path, tell: &d
     if [inventory.to_path_buf(), Lock::path(inventory), secrets_beside(inventory)].iter().all(|path| path.exists()) {
         return Ok(None);
     }
-    let written = lay_out(content, inventory)?.written;
-    for path in &written {
+    let laid = lay_out(content, inventory)?;
+    for path in &laid.written {
         tell(&format!("Wrote {} (from the backup; it goes again unless the restore is begun).", path.display()));
     }
-    Ok(Some(Kept::made(written)))
+    laid.left_out().for_each(|line| tell(&line));
+    Ok(Some(Kept::made(laid.written)))
 }
 
 #[cfg(test)]
@@ -45,7 +46,8 @@ mod tests {
             snapshot: Snapshot { revision: 7, keys: 5, hash: 1, hash_kv: 2, compacted: -1 },
             parts: Vec::new(),
         };
-        let parts = [INVENTORY, LOCK, SECRETS].map(|name| (name.to_owned(), zeroize::Zeroizing::new(b"january".to_vec())));
+        let parts =
+            [INVENTORY, LOCK, SECRETS, "manifests/.profile"].map(|name| (name.to_owned(), zeroize::Zeroizing::new(b"january".to_vec())));
         Content { manifest, parts: parts.into_iter().collect() }
     }
 
@@ -66,6 +68,7 @@ mod tests {
             fs::remove_file(lost).unwrap();
             let declined = lay();
             assert!(is("january") && said.borrow()[0].contains(&lost.display().to_string()), "{said:?}");
+            assert!(said.borrow()[1].starts_with("Not written: manifests/.profile") && !home.path().join(".profile").exists(), "{said:?}");
             drop(declined);
             assert!(!lost.exists() && three.iter().filter(|path| path.exists()).count() == 2, "{}", lost.display());
 

@@ -64,7 +64,7 @@ impl Sshd {
         let at = home.path().display();
         let text = format!(
             "{options}\nListenAddress {listen}\nHostKey {at}/host_ed25519\nHostKey {at}/host_ecdsa\nHostKey {at}/host_rsa\n\
-             AuthorizedKeysFile {at}/authorized_keys\nStrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin prohibit-password\nPrintMotd no\n"
+             AuthorizedKeysFile {at}/authorized_keys\nStrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin prohibit-password\nPrintMotd no\nSetEnv HOME=/nonexistent\n"
         );
         std::fs::write(path("sshd_config"), text).unwrap();
         // A small /run of its own: locks do not meet, and it is soon full.

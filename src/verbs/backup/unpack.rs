@@ -16,7 +16,14 @@ pub(in crate::verbs) struct Laid {
     /// There before, with another content, and left alone.
     pub(in crate::verbs) other: Vec<PathBuf>,
     /// In the backup, and nothing that belongs beside an inventory.
-    pub(in crate::verbs) strange: Vec<String>,
+    strange: Vec<String>,
+}
+
+impl Laid {
+    /// What people hear of what was left out.
+    pub(in crate::verbs) fn left_out(&self) -> impl Iterator<Item = String> {
+        self.strange.iter().map(|name| format!("Not written: {name} (it is hidden, or the backup's inventory does not name it)"))
+    }
 }
 
 /// `homectl backup unpack`.
@@ -28,8 +35,8 @@ pub(super) async fn run(args: &BackupUnpack, global: &Global, out: &Reporter) ->
     for path in &laid.written {
         out.talk(&format!("Wrote {}", path.display()));
     }
-    for name in &laid.strange {
-        out.talk(&format!("Not written: {name} (it is hidden, or the backup's inventory does not name it)"));
+    for line in laid.left_out() {
+        out.talk(&line);
     }
     if laid.other.is_empty() {
         return Ok(exit::OK);

@@ -55,7 +55,7 @@ impl Gates {
         for (address, machine) in machines {
             let text = format!(
                 "ListenAddress {address}:{}\nHostKey {at}/host\nAuthorizedKeysFile {at}/key.pub\nStrictModes no\nUsePAM no\nPidFile none\n\
-                 PermitRootLogin prohibit-password\nPrintMotd no\nForceCommand exec {} -c \"$SSH_ORIGINAL_COMMAND\"\n",
+                 PermitRootLogin prohibit-password\nPrintMotd no\nSetEnv HOME=/nonexistent\nForceCommand exec {} -c \"$SSH_ORIGINAL_COMMAND\"\n",
                 self.port,
                 machine.shell().display()
             );
