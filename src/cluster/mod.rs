@@ -17,5 +17,5 @@ pub use crate::inventory::{Api, Arch, CATALOGUE, HostnamePolicy, Machine, Networ
 pub use lock::Lock;
 pub use model::{Addon, AddonSource, Cluster, Node, nth};
 pub use program::{Artifact, Component, Programs};
-pub use ran::Ran;
+pub use ran::{Part, Ran};
 pub use release::{Release, etcd_step, kubelet_step, kubernetes_step};

@@ -22,7 +22,7 @@ pub trait ApiLane: Send + Sync {
     fn apply<'a>(&'a self, object: &'a Object, present: bool) -> BoxFuture<'a, Result<(), String>>;
 
     /// Empties a node, or gives it back; `told` hears what is waited for. The error says what kept it from coming true.
-    fn seat<'a>(&'a self, seats: &'a Seats, told: &'a (dyn Fn(&str) + Sync)) -> BoxFuture<'a, Result<(), String>>;
+    fn seat<'a>(&'a self, seats: &'a Seats, told: &'a (dyn Fn(&str) + Sync)) -> BoxFuture<'a, Result<(), Unseated>>;
 
     /// Whether all conditions hold; otherwise what was seen.
     fn check<'a>(&'a self, conditions: &'a [Condition]) -> BoxFuture<'a, Result<(), String>>;
@@ -30,6 +30,21 @@ pub trait ApiLane: Send + Sync {
     /// Why there is no way to the API any more, where every connection that led to it has ended.
     fn lost(&self) -> BoxFuture<'_, Option<String>>;
 }
+
+/// Why a node was not emptied or given back: what was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unseated {
+    /// It lies with the node, or with its pods.
+    Node(String),
+    /// The API did not answer, or refused: nothing is known of the node.
+    Api(String),
+}
+
+/// How a failure ends that says nothing of the node: the API could not be asked.
+pub const UNSEEN: &str = ": the API could not be asked";
+
+/// Time between two looks at whether there still is a way to the API.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Everything the lane needs.
 pub(super) struct Context<'a> {
@@ -111,9 +126,28 @@ async fn seat(cx: &Context<'_>, step: &PlannedStep, seats: &Seats) -> Result<(),
     };
     let done = tokio::select! {
         done = cx.api.seat(seats, &told) => done,
+        why = lost(cx.api) => Err(Unseated::Api(why)),
         () = cx.stop.cancelled() => return Err(Outcome::Skipped { why: "interrupted while it was waited for".into() }),
     };
-    done.map_err(|seen| Outcome::Failed { what, evidence: seen.lines().map(str::to_owned).collect(), help: help.into() })
+    done.map_err(|unseated| {
+        let (what, seen, help) = match unseated {
+            Unseated::Node(seen) => (what, seen, help),
+            Unseated::Api(seen) => {
+                (format!("{what}{UNSEEN}"), seen, "run the same again when the control plane can be reached: it continues")
+            }
+        };
+        Outcome::Failed { what, evidence: seen.lines().map(str::to_owned).collect(), help: help.into() }
+    })
+}
+
+/// Ends once there is no way to the API any more, with why.
+async fn lost(api: &dyn ApiLane) -> String {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if let Some(why) = api.lost().await {
+            return why;
+        }
+    }
 }
 
 /// Looks at what could not be judged when the plan was made. Returns the items that hold already.

@@ -9,7 +9,7 @@ mod install;
 mod lane;
 mod run;
 
-pub use api_lane::ApiLane;
+pub use api_lane::{ApiLane, UNSEEN, Unseated};
 pub use event::{Event, EventKind, Outcome, Sink};
 pub use install::{Supplied, Supply};
 pub use run::{BLOCKED, FailedStep, LOST, Report, Run};

@@ -5,7 +5,7 @@ use super::{ApiLane, EventKind, Outcome, Sink, Supply, api_lane, lane};
 use crate::plan::{Plan, PlannedStep};
 use crate::ssh::Connection;
 use crate::steps::{Lane, StepId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -74,8 +74,9 @@ impl Run<'_> {
         let began = Instant::now();
         let board = Board::new();
         let mut lanes: BTreeMap<&Lane, Vec<&PlannedStep>> = BTreeMap::new();
+        let asked = self.asked_anew();
         for step in &self.plan.steps {
-            if step.acts() || step.blocked().is_some() {
+            if step.acts() || step.blocked().is_some() || asked.contains(&step.id) {
                 lanes.entry(&step.id.lane).or_default().push(step);
             } else {
                 board.post(&step.id, Standing::Good);
@@ -96,6 +97,13 @@ impl Run<'_> {
             seconds: report.seconds,
         });
         report
+    }
+
+    /// Steps that have nothing to do and are proven all the same, since one that stands aside says of them that they came up: systemd
+    /// calls a program active that ends and begins again and again.
+    fn asked_anew(&self) -> BTreeSet<&StepId> {
+        let aside = self.plan.steps.iter().filter(|s| s.aside && s.acts());
+        aside.flat_map(|s| s.after.iter().filter(|id| id.lane == s.id.lane)).collect()
     }
 
     async fn walk(&self, at: &Lane, steps: Vec<&PlannedStep>, board: Board) -> Tally {

@@ -108,18 +108,26 @@ impl Api {
     pub async fn uncordon(&self, node: &str, version: Option<&str>, told: &(dyn Fn(&str) + Sync)) -> Result<(), ApiError> {
         let end = Instant::now() + BACK;
         loop {
-            let seen = match self.node_object(node).await {
-                Ok(live) => lacks(&NodeStatus::of(&live), version),
-                Err(e) if e.is_transient() => Some(e.to_string()),
+            let ended = Instant::now() >= end;
+            let seen = match self.give_back(node, version).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(seen)) if ended => return Err(ApiError::NotYet { seconds: BACK.as_secs(), seen: format!("{node}: {seen}") }),
+                Ok(Some(seen)) => seen,
+                // An API that does not answer says nothing of the node.
+                Err(e) if !ended && (e.is_transient() || e.is_conflict()) => e.to_string(),
                 Err(e) => return Err(e),
             };
-            let Some(seen) = seen else { return self.release(node).await };
-            if Instant::now() >= end {
-                return Err(ApiError::NotYet { seconds: BACK.as_secs(), seen: format!("{node}: {seen}") });
-            }
             told(&seen);
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Gives a node back that is ready for it; else what it lacks.
+    async fn give_back(&self, node: &str, version: Option<&str>) -> Result<Option<String>, ApiError> {
+        if let Some(seen) = lacks(&NodeStatus::of(&self.node_object(node).await?), version) {
+            return Ok(Some(seen));
+        }
+        self.release(node).await.map(|()| None)
     }
 
     /// Lets pods come to a node that we cordoned.

@@ -11,4 +11,4 @@ mod rollout;
 pub use diff::{Draft, Observed, diff, diff_moving};
 pub use footing::{Footing, Footings, moved};
 pub use model::{Counts, Item, NotCompared, Plan, PlannedStep};
-pub use rollout::{Move, Place, Rollout, SNAPSHOT, lost, runs_release};
+pub use rollout::{Move, Place, Rollout, SNAPSHOT, lost, part_of};

@@ -3,7 +3,7 @@
 
 use super::diff::disturbs;
 use super::model::{Item, PlannedStep};
-use crate::cluster::Ran;
+use crate::cluster::{Part, Ran};
 use crate::kube::Leaving;
 use crate::steps::{self, Lane, StepId};
 use crate::want::{Change, Seats, Verdict};
@@ -17,11 +17,15 @@ const SERVERS: [&str; 1] = ["apiserver"];
 const CONTROLLERS: [&str; 2] = ["controller-manager", "scheduler"];
 /// What a node runs pods with: from the first of these on, its steps wait until it is empty.
 const NODE: [&str; 5] = ["runtime", "cni", "kubelet", "kube-proxy", "kube-router"];
-/// Whether a step of this name runs a program of the release on a machine, and whether that is one of a control plane's own services.
+/// Which part of its machine a step of this name brings from one release to another.
 #[must_use]
-pub fn runs_release(step: &str) -> Option<bool> {
-    let own = SERVERS.contains(&step) || CONTROLLERS.contains(&step) || step == "etcd";
-    (own || NODE.contains(&step)).then_some(own)
+pub fn part_of(step: &str) -> Option<Part> {
+    match step {
+        "etcd" => Some(Part::Etcd),
+        step if SERVERS.contains(&step) || CONTROLLERS.contains(&step) => Some(Part::Server),
+        step if NODE.contains(&step) || step == steps::CAME_UP => Some(Part::Node),
+        _ => None,
+    }
 }
 
 /// The first step of the API: what everything there rests on.
@@ -139,6 +143,10 @@ impl Rollout {
                 wait_until_empty(all, &m.node);
             }
             let given: Vec<PlannedStep> = together.iter().map(|m| self.uncordon(&m.node, all)).collect();
+            for (m, back) in together.iter().zip(&given) {
+                let noted = StepId::node(&m.node, steps::CAME_UP);
+                all.iter_mut().filter(|s| s.id == noted).for_each(|s| s.after.push(back.id.clone()));
+            }
             before = given.iter().map(|s| s.id.clone()).collect();
             seats.extend(taken);
             seats.extend(given);
@@ -165,7 +173,8 @@ impl Rollout {
 
     fn uncordon(&self, node: &str, all: &[PlannedStep]) -> PlannedStep {
         let here = Lane::Node(node.to_owned());
-        let after = all.iter().filter(|s| s.id.lane == here && s.acts()).map(|s| s.id.clone()).collect();
+        // Who stands aside may wait for another node's turn, and that for this one's return.
+        let after = all.iter().filter(|s| s.id.lane == here && s.acts() && !s.aside).map(|s| s.id.clone()).collect();
         let version = self.to.as_ref().filter(|_| self.moves.iter().any(|m| m.node == node)).map(|v| format!("v{v}"));
         let why = version
             .as_ref()
@@ -330,6 +339,18 @@ mod tests {
             ],
         );
         sorted(&names, &["uncordon-garage@cluster", "node-attic@cluster"]);
+    }
+
+    /// A machine that was off for months: another has to have its kubelet's certificate approved, once that kubelet is up.
+    #[test]
+    fn who_stands_aside_keeps_no_node_from_being_given_back() {
+        let aside = |node: &str, name: &str, after: Vec<StepId>| PlannedStep { aside: true, after, rolling: None, ..restart(node, name) };
+        let mut all = house();
+        all.push(aside("attic", "serving-shed", vec![StepId::node("shed", "kubelet")]));
+        all.push(aside("shed", steps::CAME_UP, vec![StepId::node("shed", "kubelet")]));
+        let names = order(&moved("1.35.4", 1), all);
+        sorted(&names, &["uncordon-attic@cluster", "kubelet@shed", "serving-shed@attic"]);
+        sorted(&names, &["kubelet@shed", "uncordon-shed@cluster", "came-up@shed"]);
     }
 
     /// An API server whose program may not be exchanged (its disk is read-only, say) stays as old as it is.

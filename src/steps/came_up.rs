@@ -7,6 +7,9 @@ use crate::error::Result;
 use crate::template::{context, render};
 use crate::want::{File, Want};
 
+/// Name of the step.
+pub const CAME_UP: &str = "came-up";
+
 const RECORD: &str = "/etc/homectl/came-up";
 
 pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
@@ -15,9 +18,9 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     let programs = Release { kubernetes: cluster.kubernetes.clone(), programs: cluster.programs.clone() }.noted();
     let programs: Vec<String> = programs.iter().map(|(component, version)| format!("{component} {version}")).collect();
     Ok(Some(Step {
-        id: ctx.id("came-up"),
+        id: ctx.id(CAME_UP),
         title: "what came up is noted".into(),
-        after: ["kubelet", "kube-proxy"].into_iter().chain(router).map(|name| ctx.id(name)).collect(),
+        after: ["runtime", "kubelet", "kube-proxy"].into_iter().chain(router).map(|name| ctx.id(name)).collect(),
         wants: vec![Want::File(File::text(RECORD, render("base/came-up.j2", context! { programs })?))],
         ready: None,
         rolling: None,

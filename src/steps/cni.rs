@@ -2,7 +2,7 @@
 //! the mesh, so there is no daemon.
 
 use super::kubeconfig::json_pretty;
-use super::{Ctx, Step};
+use super::{Ctx, Step, programs};
 use crate::cluster::PodNetwork;
 use crate::error::Result;
 use crate::template::{context, render};
@@ -14,7 +14,8 @@ const CONFIG: &str = "/etc/cni/net.d/10-homectl.conflist";
 pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     let config = Want::File(File::text(CONFIG, conflist(ctx)?).mode(0o600));
     let ours = ctx.cluster.network.cni == PodNetwork::WireGuard;
-    let mut wants = vec![
+    let mut wants = programs::plugins(ctx)?;
+    wants.extend([
         Want::Dir(Dir::new("/etc/cni")),
         Want::Dir(Dir::new("/etc/cni/net.d")),
         Want::Dir(Dir::new("/var/lib/cni").tree()),
@@ -22,7 +23,7 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
             Guard::new("cni:links", "cni0 and published ports are homectl's own", "exit 0", "exit 1")
                 .undo(render("cni/links.sh.j2", context! {})?),
         ),
-    ];
+    ]);
     wants.extend(if ours { Some(config) } else { config.absent() });
     Ok(Some(Step { id: ctx.id("cni"), title: "pod network".into(), after: Vec::new(), wants, ready: None, rolling: None, aside: false }))
 }

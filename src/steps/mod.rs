@@ -52,6 +52,7 @@ mod snapshots;
 pub use absent::absent;
 pub use acquaint::acquaint;
 pub use behind::{check as check_secrets, knows as knows_secrets_of};
+pub use came_up::CAME_UP;
 pub use depart::{DISMISSAL, depart, dismissal};
 pub use etcd_check::{RUNBOOK, arithmetic, check as check_etcd, founding_id, without};
 pub use etcd_majority::{majority, restarts, sick};

@@ -1,7 +1,7 @@
 //! The programs of a node: all of them in the store, before any service is touched.
 //!
 //! Links are switched in the step of the service that runs them ([`links`]), so that a node's kubelet does not come
-//! up in a new version before its turn. Only programs that no service of ours runs are linked here.
+//! up in a new version before its turn. Only what nobody runs but the operator is linked here.
 
 use super::{Ctx, Step, apiserver, controller_manager, etcd, kube_proxy, kube_router, kubelet, runtime, scheduler};
 use crate::cluster::{Component, Policy};
@@ -22,10 +22,6 @@ pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     if ctx.node.is_control_plane() {
         wants.extend(links(ctx, Component::Kubectl)?);
     }
-    wants.extend([Want::Dir(Dir::new("/opt/cni")), Want::Dir(Dir::new(CNI_BIN))]);
-    let plugins = program(ctx, Component::CniPlugins)?;
-    let folder = plugins.folder();
-    wants.extend(plugins.names().map(|name| Want::Link(Link::new(format!("{CNI_BIN}/{name}"), format!("{folder}/{name}")))));
     Ok(Some(Step {
         id: ctx.id("programs"),
         title: "programs in the store".into(),
@@ -77,6 +73,18 @@ pub(super) fn links(ctx: &Ctx, component: Component) -> Result<Vec<Want>> {
         Want::Link(service(component).into_iter().fold(link, Link::restarts))
     };
     Ok(program.names().map(link).collect())
+}
+
+/// The CNI plugins, where container engines look for them.
+///
+/// # Errors
+/// As [`links`].
+pub(super) fn plugins(ctx: &Ctx) -> Result<Vec<Want>> {
+    let plugins = program(ctx, Component::CniPlugins)?;
+    let folder = plugins.folder();
+    let folders = [Want::Dir(Dir::new("/opt/cni")), Want::Dir(Dir::new(CNI_BIN))];
+    let links = plugins.names().map(|name| Want::Link(Link::new(format!("{CNI_BIN}/{name}"), format!("{folder}/{name}"))));
+    Ok(folders.into_iter().chain(links).collect())
 }
 
 fn program(ctx: &Ctx, component: Component) -> Result<Program> {

@@ -83,7 +83,7 @@ async fn once(world: &mut World, file: Option<&PlanFile>, agreed: Agreed<'_>, gl
 pub(super) async fn carry_out(
     world: &mut World,
     fleet: &mut Fleet,
-    plan: Plan,
+    mut plan: Plan,
     consent: &Consent,
     agreed: Agreed<'_>,
     global: &Global,
@@ -102,8 +102,7 @@ pub(super) async fn carry_out(
     }
     consent.ask(out).await?;
     agreed(world)?;
-    let ran = plan.ran.clone();
-    let report = execute(world, fleet, plan, consent, global, out).await?;
+    let report = execute(world, fleet, &mut plan, consent, global, out).await?;
     if !report.interrupted {
         learn(world, fleet).await?;
     }
@@ -113,7 +112,8 @@ pub(super) async fn carry_out(
         other => other,
     };
     arrived(world, global, code)?;
-    Ok(Done { code, failed: report.failed, ran })
+    // Of the plan that ran: another run may have moved versions since the one that was shown.
+    Ok(Done { code, failed: report.failed, ran: plan.ran })
 }
 
 /// All machines are as wanted, or all that answer: nobody goes back any more to what they ran before.

@@ -38,36 +38,37 @@ impl Consent {
 }
 
 /// Takes the locks and runs the plan that was consented to. Where machines changed since it was made, the new one is
-/// shown and consented to first.
+/// shown and consented to first; it takes the place of `plan`.
 pub(super) async fn execute(
     world: &World,
     fleet: &mut Fleet,
-    plan: Plan,
+    plan: &mut Plan,
     consent: &Consent,
     global: &Global,
     out: &Reporter,
 ) -> Result<Report> {
     let supply = Cache::new(&world.inventory, out.sink())?;
-    fetched(&plan, &supply).await?;
+    fetched(plan, &supply).await?;
     let id = format!("{:08x}", rand::random::<u32>());
     if global.break_lock {
         broken(fleet, out).await?;
     }
     let _locks = hold(fleet, &id).await?;
-    let plan = agreed(world, fleet, plan, consent, global, out).await?;
-    fetched(&plan, &supply).await?;
+    *plan = agreed(world, fleet, plan.clone(), consent, global, out).await?;
+    let plan = &*plan;
+    fetched(plan, &supply).await?;
     if let Some(restoring) = &world.restoring {
-        restoring.deliver(&fleet.hosts, &plan, &out.sink()).await?;
+        restoring.deliver(&fleet.hosts, plan, &out.sink()).await?;
     }
     let under_way = UnderWay::begin();
     let stop = CancellationToken::new();
     let watch = tokio::spawn(interrupts(stop.clone(), out.clone(), WORDS));
     let tap = Tap { cluster: &world.cluster, secrets: world.opened()?, hosts: &fleet.hosts, api: OnceCell::new() };
-    let run = Run { plan: &plan, hosts: &fleet.hosts, supply: &supply, api: &tap, sink: noted(&id, &global.verb, world, &plan, out), stop };
+    let run = Run { plan, hosts: &fleet.hosts, supply: &supply, api: &tap, sink: noted(&id, &global.verb, world, plan, out), stop };
     let report = run.go().await;
     watch.abort();
     drop(under_way);
-    out.finish(&plan);
+    out.finish(plan);
     Ok(report)
 }
 

@@ -90,6 +90,7 @@ impl Ground<'_> {
                 step.rolling = None;
             }
         }
+        all.retain(|step| self.pace.takes(&step.id.name));
         let mut all = steps::acquaint(all);
         if let Some(since) = self.pace.since {
             steps::renewed(&mut all, since);

@@ -86,7 +86,7 @@ pub(super) async fn make(world: &World, fleet: &Fleet, mode: Mode, global: &Glob
     let (steps, mut warnings) = node_steps(world, &ground, mode, out)?;
     let mut observed = look::at_nodes(&steps, &fleet.hosts, out).await?;
     let (mut api_steps, mut leaves) = (Vec::new(), InApi::default());
-    if let Some(node) = &world.pace.back {
+    if let Some((node, _)) = &world.pace.back {
         rollout.cordoned = rollout::kept_away(&tap::client(&world.cluster, secrets, &fleet.hosts)?, node).await;
     } else if mode == Mode::Present && global.limit.is_empty() {
         let survey = survey(world, &ground, fleet, &steps, &observed).await?;

@@ -2,9 +2,9 @@
 
 use super::rollback::{self, Back};
 use crate::cli::Global;
-use crate::cluster::Ran;
+use crate::cluster::{Part, Ran};
 use crate::error::{Result, exit};
-use crate::exec::{BLOCKED, FailedStep, LOST};
+use crate::exec::{BLOCKED, FailedStep, LOST, UNSEEN};
 use crate::plan;
 use crate::report::Reporter;
 use crate::steps::Lane;
@@ -66,14 +66,15 @@ fn told(node: &str, servers: bool, inventory: &Path, ended: &Result<u8>) -> Stri
 }
 
 /// Nodes on which a program of the new release did not come up, and whether it was one of a control plane's own services. A machine
-/// that was lost, or on which nothing was begun, has not shown that.
+/// that was lost, or on which nothing was begun, has not shown that, and neither has one of which the API could not be asked.
 fn stranded(failed: &[FailedStep]) -> BTreeMap<String, bool> {
     let mut nodes = BTreeMap::new();
-    for step in failed.iter().filter(|f| f.what != LOST && !f.what.starts_with(BLOCKED)) {
+    let shown = |f: &&FailedStep| f.what != LOST && !f.what.starts_with(BLOCKED) && !f.what.ends_with(UNSEEN);
+    for step in failed.iter().filter(shown) {
         match &step.lane {
             Lane::Node(node) => {
-                if let Some(own) = plan::runs_release(&step.name) {
-                    *nodes.entry(node.clone()).or_insert(false) |= own;
+                if let Some(part) = plan::part_of(&step.name) {
+                    *nodes.entry(node.clone()).or_insert(false) |= part != Part::Node;
                 }
             }
             Lane::Cluster => {
@@ -112,6 +113,7 @@ mod tests {
     fn who_is_put_back() {
         let lost = FailedStep { what: LOST.into(), ..failed(Lane::Node("loft".into()), "kubelet") };
         let blocked = FailedStep { what: format!("{BLOCKED}x"), ..failed(Lane::Node("barn".into()), "kubelet") };
+        let unseen = FailedStep { what: format!("den did not come back{UNSEEN}"), ..failed(Lane::Cluster, "uncordon-den") };
         let all = [
             failed(Lane::Node("garage".into()), "kubelet"),
             failed(Lane::Node("garage".into()), "kube-proxy"),
@@ -122,6 +124,7 @@ mod tests {
             failed(Lane::Cluster, "coredns"),
             lost,
             blocked,
+            unseen,
         ];
         let expected = [("attic", false), ("cellar", true), ("garage", false)].map(|(node, servers)| (node.to_owned(), servers));
         assert_eq!(stranded(&all), BTreeMap::from(expected));

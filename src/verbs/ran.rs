@@ -31,9 +31,7 @@ pub(super) fn unknown(node: &str, releases: &[Release], facts: &Facts, component
         ))
         .on(node)
         .seen("what an API server has written, an older one may not read; so nothing is moved on a guess")
-        .help(format!(
-            "is this inventory's lock behind? Pull it. Where an upgrade is under way: homectl rollback INVENTORY --node {node} --servers"
-        )),
+        .help("is this inventory's lock behind? Fetch the one that whoever moved it last has written (git pull), then run this again"),
     )
 }
 
@@ -63,7 +61,7 @@ pub(super) async fn ask(world: &World, fleet: &mut Fleet) {
 /// up with the new versions, the last ones before, while versions move.
 ///
 /// # Errors
-/// There is nothing to go back to; an API server that has served for long what an older one may not read.
+/// There is nothing to go back to.
 pub(super) fn chosen(lock: &Lock, facts: &BTreeMap<String, Facts>, node: &str, servers: bool) -> Result<Ran> {
     let ours = |f: &&Facts| f.cluster.as_ref() == Some(&lock.cluster);
     let Some(mine) = facts.get(node).filter(ours) else {
@@ -71,11 +69,6 @@ pub(super) fn chosen(lock: &Lock, facts: &BTreeMap<String, Facts>, node: &str, s
     };
     let (releases, last) = (lock.releases(), lock.last());
     let ran = Ran::of(&releases, &mine.programs, &mine.came_up);
-    if let Some(last) = last.filter(|_| servers && ran.server.is_none()) {
-        let kubelets = facts.iter().filter(|(_, f)| ours(f));
-        let kubelets = kubelets.filter_map(|(name, f)| Some((name.as_str(), version_of(&releases, f, Component::Kubelet)?)));
-        not_past(lock, last, kubelets).map_err(|refused| refused.on(node))?;
-    }
     let or_last = |part: Option<Release>| part.or_else(|| last.cloned());
     let ran = Ran { node: or_last(ran.node), server: or_last(ran.server), etcd: or_last(ran.etcd) };
     let ran = if servers { ran } else { ran.without_servers() };
@@ -87,6 +80,30 @@ pub(super) fn chosen(lock: &Lock, facts: &BTreeMap<String, Facts>, node: &str, s
         .on(node)
         .seen(format!("the lock has Kubernetes {} and no version is on its way; what came up there last: {came_up}", lock.kubernetes))
         .help("nothing is downgraded; homectl restore brings back what a backup holds"))
+}
+
+/// What a node may go back to of what it `ran`, and what its parts are linked to now.
+///
+/// # Errors
+/// Programs that the lock does not know: it is behind, and so is what it would have them go back to. An API server that has served for
+/// long what an older one may not read.
+pub(super) fn permitted(lock: &Lock, facts: &BTreeMap<String, Facts>, node: &str, ran: Ran) -> Result<(Ran, Ran)> {
+    let releases = lock.releases();
+    let programs = facts.get(node).map(|f| &f.programs);
+    let linked = programs.map_or(Ok(Ran::default()), |linked| Ran::linked(&releases, linked)).map_err(|component| {
+        Failure::refused(format!(
+            "its {component} is of a release that the lock does not know, so it is not known where it would go back from"
+        ))
+        .on(node)
+        .seen("somebody else may have moved versions on: what an API server or etcd has written since, an older one may not read")
+        .help("fetch the inventory and the lock that they wrote (git pull), then run this again")
+    })?;
+    if let Some(server) = &ran.server {
+        let kubelets = facts.iter().filter(|(_, f)| f.cluster.as_ref() == Some(&lock.cluster));
+        let kubelets = kubelets.filter_map(|(name, f)| Some((name.as_str(), version_of(&releases, f, Component::Kubelet)?)));
+        not_past(lock, server, kubelets).map_err(|refused| refused.on(node))?;
+    }
+    Ok((ran.within_minors(&linked), linked))
 }
 
 /// Kubelets move once every API server is up with the new version: where one has, API servers have served it for long.
@@ -144,8 +161,8 @@ mod tests {
         let mut facts: BTreeMap<String, Facts> = others.into_iter().enumerate().map(|(n, f)| (format!("n{n}"), f)).collect();
         facts.insert("attic".into(), attic);
         let version = |r: Option<Release>| r.map_or("-".into(), |r| r.kubernetes.to_string());
-        match chosen(lock, &facts, "attic", servers) {
-            Ok(ran) => format!("{} {}", version(ran.node), version(ran.server)),
+        match chosen(lock, &facts, "attic", servers).and_then(|ran| permitted(lock, &facts, "attic", ran)) {
+            Ok((ran, _)) => format!("{} {}", version(ran.node), version(ran.server)),
             Err(refused) => refused.to_string(),
         }
     }
@@ -177,6 +194,12 @@ mod tests {
         for kubelets in [(m(&new, &new, &new), Vec::new()), (m(&new, &old, &old), vec![m(&new, &new, &new)])] {
             let refused = told(&moving, kubelets.0, kubelets.1, true);
             assert!(refused.contains("has been 1.36.3 for long, and is not put back to 1.35.4"), "{refused}");
+        }
+        // Another laptop has moved them on, and this one has not heard of it.
+        for servers in [false, true] {
+            let strange = release("1.37.1", 'f');
+            let refused = told(&moving, m(&strange, &new, &new), vec![m(&new, &new, &new)], servers);
+            assert!(refused.contains("its kube-apiserver is of a release that the lock does not know"), "{refused}");
         }
     }
 }

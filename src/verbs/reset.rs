@@ -27,7 +27,7 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
         .collect();
     Failure::together(foreign)?;
     quorum(&world, &fleet, global)?;
-    let plan = planning::make(&world, &fleet, Mode::Absent, global, out).await?;
+    let mut plan = planning::make(&world, &fleet, Mode::Absent, global, out).await?;
     out.propose(&plan);
     if plan.counts().changes() == 0 {
         return Ok(exit::OK);
@@ -35,7 +35,7 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
     let question = format!("Everything above is removed from {} machine(s), the cluster's data with it.", fleet.hosts.len());
     let consent = Consent { question, word: world.cluster.name.clone(), to_this_only: false };
     consent.ask(out).await?;
-    let report = execute(&world, &mut fleet, plan, &consent, global, out).await?;
+    let report = execute(&world, &mut fleet, &mut plan, &consent, global, out).await?;
     let whole = global.limit.is_empty() && fleet.offline.is_empty();
     if whole && report.failed.is_empty() && !report.interrupted {
         world.record_etcd(None)?;

@@ -153,7 +153,7 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<
         fleet.keep_only(node);
     }
     world.restoring = Some(restoring);
-    let plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
+    let mut plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
     out.propose(&plan);
     if plan.counts().changes() == 0 {
         // What is blocked cannot be seen, or cannot be done: only what every member says is recorded.
@@ -167,7 +167,7 @@ pub(super) async fn run(args: &Args, global: &Global, out: &Reporter) -> Result<
     );
     let consent = Consent { question, word: world.cluster.name.clone(), to_this_only: false };
     consent.ask(out).await?;
-    let report = execute(&world, &mut fleet, plan, &consent, global, out).await?;
+    let report = execute(&world, &mut fleet, &mut plan, &consent, global, out).await?;
     origin.laid.take().into_iter().for_each(Kept::settle);
     record(&mut world, &mut fleet, &id, out).await?;
     if report.failed.is_empty() && !report.interrupted {

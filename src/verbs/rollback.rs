@@ -48,8 +48,9 @@ pub(super) async fn node(inventory: &Path, back: &Back<'_>, global: &Global, out
         Some(ran) => ran.clone(),
         None => ran::chosen(&world.lock, &fleet.facts, node, back.servers)?,
     };
-    world.turn_back(node, &ran)?;
-    let plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
+    let (ran, linked) = ran::permitted(&world.lock, &fleet.facts, node, ran)?;
+    world.turn_back(node, &ran, &linked)?;
+    let mut plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
     out.propose(&plan);
     if plan.counts().changes() == 0 {
         return Ok(if plan.counts().blocked > 0 { exit::FAILED } else { exit::OK });
@@ -57,7 +58,7 @@ pub(super) async fn node(inventory: &Path, back: &Back<'_>, global: &Global, out
     let question = format!("{node} goes back to Kubernetes {}; nothing else is touched.", world.cluster.kubernetes);
     let consent = Consent { question, word: "yes".into(), to_this_only: false };
     consent.ask(out).await?;
-    let report = execute(&world, &mut fleet, plan, &consent, global, out).await?;
+    let report = execute(&world, &mut fleet, &mut plan, &consent, global, out).await?;
     Ok(code(&report))
 }
 

@@ -6,11 +6,11 @@ use super::ran;
 use super::world::World;
 use crate::addons::Survey;
 use crate::cli::Global;
-use crate::cluster::{Component, Node, Ran, etcd_step, kubelet_step, kubernetes_step};
+use crate::cluster::{Component, Node, Part, Ran, etcd_step, kubelet_step, kubernetes_step};
 use crate::error::{Failure, Result};
 use crate::facts::Facts;
 use crate::kube::{Api, Away, NodeStatus, is_cordoned_by_us};
-use crate::plan::{Move, Place, Rollout};
+use crate::plan::{self, Move, Place, Rollout};
 use crate::want::Seen;
 use semver::Version;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,8 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Pace {
     /// How many workers may be empty at a time.
     pub at_once: usize,
-    /// The one node that goes back to what it ran before, while nothing else is touched.
-    pub back: Option<String>,
+    /// The one node that goes back to what it ran before, and which of its parts do, while nothing else is touched.
+    pub back: Option<(String, BTreeSet<Part>)>,
     /// Certificates made before this are renewed, in Unix seconds.
     pub since: Option<i64>,
     /// Whether nothing is up that one machine after the other could keep up: what restarts does so everywhere at once.
@@ -33,7 +33,12 @@ pub struct Pace {
 impl Pace {
     /// Whether a run at this pace has to do with the node.
     pub(super) fn concerns(&self, node: &str) -> bool {
-        self.back.as_ref().is_none_or(|back| back == node)
+        self.back.as_ref().is_none_or(|(back, _)| back == node)
+    }
+
+    /// Whether such a run takes a step of this name: parts that do not go back are left as they are.
+    pub(super) fn takes(&self, step: &str) -> bool {
+        self.back.as_ref().is_none_or(|(_, parts)| plan::part_of(step).is_none_or(|part| parts.contains(&part)))
     }
 }
 
@@ -248,6 +253,7 @@ mod tests {
                 facts.programs.insert(component.as_str().into(), sum(*release, component));
                 facts.versions.insert(component.as_str().into(), releases[*release].kubernetes.clone());
             }
+            facts.came_up = releases[*kubelet].noted().into_iter().map(|(c, v)| (c.to_string(), v)).collect();
             facts.etcd_version = releases[*server].programs.versions[&Component::Etcd].strip_prefix('v').map(str::to_owned);
         }
         let secrets = Secrets::make(&cluster, jiff::Timestamp::now().as_second()).unwrap();

@@ -3,8 +3,8 @@
 use crate::addons;
 use crate::cluster::Cluster;
 use crate::error::{Failure, Result};
-use crate::exec::ApiLane;
-use crate::kube::{Api, Condition, Credentials, Target};
+use crate::exec::{ApiLane, Unseated};
+use crate::kube::{Api, ApiError, Condition, Credentials, Target};
 use crate::secrets::Secrets;
 use crate::ssh::{Connection, RemoteError};
 use crate::want::{Object, Seats, Seen};
@@ -74,14 +74,17 @@ impl ApiLane for Tap<'_> {
         })
     }
 
-    fn seat<'a>(&'a self, seats: &'a Seats, told: &'a (dyn Fn(&str) + Sync)) -> BoxFuture<'a, Result<(), String>> {
+    fn seat<'a>(&'a self, seats: &'a Seats, told: &'a (dyn Fn(&str) + Sync)) -> BoxFuture<'a, Result<(), Unseated>> {
         Box::pin(async move {
-            let api = self.api().await?;
+            let api = self.api().await.map_err(Unseated::Api)?;
             let done = match seats {
                 Seats::Drain { node } => api.drain(node, told).await,
                 Seats::Uncordon { node, version } => api.uncordon(node, version.as_deref(), told).await,
             };
-            done.map_err(|e| e.to_string())
+            done.map_err(|e| match e {
+                ApiError::NotYet { .. } | ApiError::Bare { .. } => Unseated::Node(e.to_string()),
+                _ => Unseated::Api(e.to_string()),
+            })
         })
     }
 

@@ -218,18 +218,18 @@ impl World {
         Ok(())
     }
 
-    /// Turns one node to what it `ran`; nothing else is touched then.
+    /// Turns one node to what it `ran`; its other parts stay what they are `linked` to, and nothing else is touched then.
     ///
     /// # Errors
     /// A release that this inventory cannot be resolved with.
-    pub(super) fn turn_back(&mut self, node: &str, ran: &Ran) -> Result<()> {
-        let release = ran.node.clone().unwrap_or_else(|| self.lock.release());
+    pub(super) fn turn_back(&mut self, node: &str, ran: &Ran, linked: &Ran) -> Result<()> {
+        let release = [ran, linked].into_iter().find_map(|r| r.node.clone()).unwrap_or_else(|| self.lock.release());
         self.inventory = release.within(&self.inventory);
-        let programs = ran.programs(&self.lock.programs);
+        let programs = ran.programs(linked, &self.lock.programs);
         let lock = Lock { kubernetes: release.kubernetes, programs: release.programs, ..self.lock.clone() };
         self.cluster = self.inventory.resolve(&lock)?;
         self.cluster.programs = programs;
-        self.pace.back = Some(node.to_owned());
+        self.pace.back = Some((node.to_owned(), ran.parts().collect()));
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //! before it is done.
 
 use futures::future::BoxFuture;
-use homectl::exec::{ApiLane, Report, Run, Sink};
+use homectl::exec::{ApiLane, Report, Run, Sink, Unseated};
 use homectl::kube::Condition;
 use homectl::plan::{self, Observed};
 use homectl::steps::{Mode, Ready, Step, StepId};
@@ -32,7 +32,7 @@ impl ApiLane for Shelf {
         })
     }
 
-    fn seat<'a>(&'a self, _: &'a Seats, _: &'a (dyn Fn(&str) + Sync)) -> BoxFuture<'a, Result<(), String>> {
+    fn seat<'a>(&'a self, _: &'a Seats, _: &'a (dyn Fn(&str) + Sync)) -> BoxFuture<'a, Result<(), Unseated>> {
         Box::pin(async { Ok(()) })
     }
 

@@ -233,6 +233,26 @@ async fn what_stands_aside_waits_for_its_own_alone() {
     assert_eq!((report.failed.len(), report.skipped), (2, 1), "{report:?}");
 }
 
+/// What has nothing to do is asked once more where somebody says of it that it came up: systemd may call it active all the while.
+#[tokio::test]
+async fn nobody_says_that_something_came_up_which_does_not_answer() {
+    for (test, expected) in
+        [("true", ["noted@attic done", "kubelet@attic done"]), ("echo none; exit 1", ["kubelet@attic failed", "noted@attic skipped"])]
+    {
+        let house = House::new(&["attic"]).await;
+        let settled = vec![Want::Guard(Guard::new("kubelet", "kubelet", "exit 0", "exit 1"))];
+        let ready = Some(Ready { deadline: 1, ..Ready::node("it answers", test) });
+        let noted = Step { after: vec![StepId::node("attic", "kubelet")], aside: true, ..step("attic", "noted", runs("noted", "true")) };
+        let plan = house.plan(&[Step { ready, ..step("attic", "kubelet", settled) }, noted]).await;
+        assert!(!plan.steps[0].acts(), "it has nothing to do");
+        let report = house.run(&plan).await;
+        let mut expected = expected.map(str::to_owned);
+        expected.sort_unstable();
+        assert_eq!(house.ended(), expected);
+        assert_eq!(report.failed.len(), usize::from(test != "true"), "{report:?}");
+    }
+}
+
 /// A machine that is lost before a script of it begins has failed all the same: a run that ends so is no success.
 #[tokio::test]
 async fn a_machine_lost_between_two_scripts_is_a_failure() {

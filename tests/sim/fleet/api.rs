@@ -3,7 +3,7 @@
 use super::host::Operator;
 use crate::world::World;
 use futures::future::BoxFuture;
-use homectl::exec::ApiLane;
+use homectl::exec::{ApiLane, Unseated};
 use homectl::kube::{CORDONED, Condition};
 use homectl::want::{Object, Seats, Seen, node_patch};
 use serde_json::{Map, Value, json};
@@ -234,21 +234,21 @@ impl ApiLane for Api {
         })
     }
 
-    fn seat<'a>(&'a self, seats: &'a Seats, _: &'a (dyn Fn(&str) + Sync)) -> BoxFuture<'a, Result<(), String>> {
+    fn seat<'a>(&'a self, seats: &'a Seats, _: &'a (dyn Fn(&str) + Sync)) -> BoxFuture<'a, Result<(), Unseated>> {
         Box::pin(async move {
             if !self.up() {
-                return Err(DOWN.into());
+                return Err(Unseated::Api(DOWN.into()));
             }
             if let Seats::Uncordon { node, .. } = seats
                 && !self.runs(node, "kubelet.service")
             {
-                return Err(format!("{node} is not Ready"));
+                return Err(Unseated::Node(format!("{node} is not Ready")));
             }
             let (done, told) = self.count();
             if done {
                 self.seat(seats);
             }
-            if done && told { Ok(()) } else { Err("connection reset by peer".into()) }
+            if done && told { Ok(()) } else { Err(Unseated::Api("connection reset by peer".into())) }
         })
     }
 

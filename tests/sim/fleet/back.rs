@@ -34,10 +34,13 @@ fn going_back(fleet: &Fleet, node: &str, before: &Release, servers: bool) -> Fle
 /// The same to what it `ran`.
 fn back_to(fleet: &Fleet, node: &str, ran: &Ran) -> Fleet {
     let mut back = fleet.copy();
+    let releases: Vec<Release> = std::iter::once(release(&fleet.world.cluster)).chain(fleet.errand.others.iter().cloned()).collect();
+    let linked = Ran::linked(&releases, &fleet.world.facts[node].programs).unwrap();
+    let ran = &ran.clone().within_minors(&linked);
     let (now, before) = (release(&back.world.cluster), ran.node.clone().unwrap());
     back.world.cluster.kubernetes = before.kubernetes.clone();
-    back.world.cluster.programs = ran.programs(&now.programs);
-    let pace = Pace { back: Some(node.into()), ..Pace::default() };
+    back.world.cluster.programs = ran.programs(&linked, &now.programs);
+    let pace = Pace { back: Some((node.into(), ran.parts().collect())), ..Pace::default() };
     back.errand = Errand { others: vec![now, before], pace, ..Errand::default() };
     back
 }
@@ -100,6 +103,22 @@ async fn a_run_that_was_cut_is_no_reason_to_stay() {
     // As with an add-on that never gets ready: the lock has the release before for weeks.
     let ran = fleet.run(Mode::Present, &Trouble::default()).await.plan.ran;
     assert!(ran.values().all(|r| *r == Ran::default()), "{ran:?}");
+}
+
+/// Versions are on their way and have not reached this machine: its API server and etcd do not move because its kubelet goes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_goes_back_takes_no_other_part_along() {
+    let mut fleet = made(&World::of("three", Scene::three(), now())).await;
+    let before = release(&fleet.world.cluster);
+    (fleet.world, fleet.errand) = changed(&fleet.world);
+    for ran in [Ran { node: Some(before.clone()), ..Ran::default() }, Ran { node: Some(before.clone()), server: Some(before), etcd: None }]
+    {
+        let mut back = back_to(&fleet, "attic", &ran);
+        converge(&mut back, Mode::Present, "put back").await;
+        for name in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet"] {
+            assert_eq!(linked(&back, "attic", name), linked(&fleet, "attic", name), "{name}");
+        }
+    }
 }
 
 /// The version is edited by hand, nothing else: plain apply goes the way of an upgrade to its end.

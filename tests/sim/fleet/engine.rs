@@ -335,7 +335,7 @@ impl Fleet {
         let looks = hosts.iter().map(|(name, host)| self.look(name, host, &nodes));
         let mut observed: Observed = join_all(looks).await.into_iter().flatten().collect();
         let (mut in_api, mut leaves) = (Vec::new(), InApi::default());
-        if let Some(node) = &pace.back {
+        if let Some((node, _)) = &pace.back {
             let live = self.api.store.lock().unwrap().get(&format!("object:v1:Node:{node}")).cloned().unwrap_or_default();
             rollout.cordoned = Some(node.clone()).filter(|_| homectl::kube::is_cordoned_by_us(&live)).into_iter().collect();
         } else if mode == Mode::Present && self.errand.only.is_none() {
