@@ -20,6 +20,7 @@ pub fn absent(steps: Vec<Step>) -> Vec<Step> {
             wants: step.wants.iter().rev().filter_map(crate::want::Want::absent).collect(),
             ready: None,
             rolling: None,
+            aside: false,
             ..step
         })
         .collect()

@@ -38,7 +38,7 @@ pub(super) async fn run(args: &AddNode, global: &Global, out: &Reporter) -> Resu
     }
     let mut world = World::draft(&edit, global, out).await?;
     let mut fleet = fleet::open(&world, global, out).await?;
-    offline(&world, &fleet, global)?;
+    offline(&world, &fleet, global).await?;
     founded(&fleet)?;
     quorum::held(&world.cluster, &fleet).await?;
     bare(&fleet, &args.name)?;

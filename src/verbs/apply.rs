@@ -68,7 +68,7 @@ async fn once(world: &mut World, file: Option<&PlanFile>, agreed: Agreed<'_>, gl
         file.same_inputs(&world.inventory)?;
     }
     let mut fleet = fleet::open(world, global, out).await?;
-    offline(world, &fleet, global)?;
+    offline(world, &fleet, global).await?;
     let warnings = newcomers(world, &fleet).await?;
     let mut plan = planning::make(world, &fleet, Mode::Present, global, out).await?;
     plan.warnings.extend(warnings);
@@ -141,7 +141,7 @@ fn whole(fleet: &Fleet) -> u8 {
 
 /// Machines that do not answer: without `--allow-offline` nothing is begun; with it the others go on, as long as the
 /// control plane has its majority (and a new one all its members).
-pub(super) fn offline(world: &World, fleet: &Fleet, global: &Global) -> Result<()> {
+pub(super) async fn offline(world: &World, fleet: &Fleet, global: &Global) -> Result<()> {
     // The lock knows it where no control plane is asked: `--limit` may name workers only.
     let founded = fleet.is_founded() || world.lock.etcd_cluster_id.is_some();
     let unnamed = |n: &&Node| !global.limit.is_empty() && !global.limit.contains(&n.name);
@@ -156,7 +156,9 @@ pub(super) fn offline(world: &World, fleet: &Fleet, global: &Global) -> Result<(
     let planes: Vec<&Node> = world.cluster.control_planes().filter(counts).collect();
     let missing: Vec<&(String, String)> = planes.iter().filter_map(|n| is_off(n)).collect();
     let needed = if founded { planes.len() / 2 + 1 } else { planes.len() };
-    let lost = !missing.is_empty() && planes.len() - missing.len() < needed;
+    let short = !missing.is_empty() && planes.len() - missing.len() < needed;
+    // Counting is a guess. What is left of a cluster that lost its majority goes on as one of fewer members: etcd says whether it has its own.
+    let lost = short && !(founded && fleet.members(&world.cluster, true).await.iter().any(|(_, told)| told.is_ok()));
     if !(global.allow_offline || lost && fleet.is_founded()) {
         let failures = fleet.offline.iter().map(|(node, seen)| {
             Failure::failed("the machine does not answer; nothing was changed anywhere")

@@ -165,11 +165,13 @@ pub(super) fn node_steps(world: &World, ground: &Ground, mode: Mode, out: &Repor
 }
 
 /// A node whose block was taken out of the inventory by hand: its machine would go on as a node that nobody looks after.
-/// The lock has its number, and a machine still counts it among its peers.
+/// The lock has its number, and a machine still counts it among its peers. A restore is what lets go of control planes that will not
+/// come back.
 fn dropped(world: &World, ground: &Ground) -> Result<()> {
     let moves = |name: &String| world.moving.as_ref().is_some_and(|m| m.name() == name);
     let knows = |name: &String| world.cluster.nodes.iter().find(|n| ground.facts.get(&n.name).is_some_and(|f| f.peers.contains(name)));
-    let mut gone = world.lock.numbers.keys().filter(|name| world.cluster.node(name).is_none() && !moves(name));
+    let names = world.lock.numbers.keys().filter(|_| world.restoring.is_none());
+    let mut gone = names.filter(|name| world.cluster.node(name).is_none() && !moves(name));
     let Some((name, by)) = gone.find_map(|name| Some((name, knows(name)?))) else { return Ok(()) };
     Err(Failure::refused(format!("`{name}` is a node of this cluster, and the inventory has no [[node]] of that name"))
         .seen(format!("{} still counts it among its peers", by.name))

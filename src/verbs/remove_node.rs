@@ -23,7 +23,7 @@ pub(super) async fn run(args: &RemoveNode, global: &Global, out: &Reporter) -> R
     }
     let mut fleet = fleet::open(&world, global, out).await?;
     its_machine(&world, &fleet, &args.name)?;
-    offline(&world, &fleet, global)?;
+    offline(&world, &fleet, global).await?;
     quorum::held(&world.cluster, &fleet).await?;
     let plan = planning::make(&world, &fleet, Mode::Present, global, out).await?;
     let question =

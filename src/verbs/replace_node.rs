@@ -39,7 +39,7 @@ pub(super) async fn run(args: &ReplaceNode, global: &Global, out: &Reporter) -> 
     if let Some(key) = fleet.renewed.get(&args.name) {
         edit.set_host_key(&args.name, key);
     }
-    offline(&world, &fleet, global)?;
+    offline(&world, &fleet, global).await?;
     quorum::held(&world.cluster, &fleet).await?;
     empty(&world, &fleet, &args.name, control_plane)?;
     // One that was cut off is gone on with.

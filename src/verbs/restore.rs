@@ -189,7 +189,8 @@ fn farewell(world: &World, args: &Args) -> String {
     }
     format!(
         "{aside}\netcd has one member now, {survivor}. To grow it back: machines that come back empty join with `homectl apply {0}`; a new \
-         machine in an old one's place: `homectl replace-node {0} NAME --address ADDRESS`. With their old data {1} would be a cluster of \
+         machine in an old one's place: `homectl replace-node {0} NAME --address ADDRESS`; one that is gone for good: `homectl remove-node {0} NAME \
+         --dead` (with --allow-offline while others are still away). With their old data {1} would be a cluster of \
          their own: before one of them comes back, or at once when it does, on it: systemctl disable --now etcd kube-apiserver && \
          rm -r /var/lib/etcd/member /var/lib/homectl/etcd-cluster-id",
         args.target.inventory.display(),
@@ -339,7 +340,9 @@ fn members<'a>(cluster: &'a Cluster, facts: &BTreeMap<String, Facts>, survivor: 
             Some(_) => Err(Failure::refused("it has no data of etcd, so nothing of the cluster is left here").on(name).help(
                 "name the control plane whose disk is whole; if there is none, restore a backup (--from), or a snapshot (--snapshot) of a control plane's /var/lib/homectl/snapshots",
             )),
-            None => Err(Failure::failed("the machine does not answer").on(name)),
+            None => Err(Failure::failed("the machine does not answer").on(name).seen("what was tried to reach it is told above").help(
+                "switch it on, and see that ssh reaches it by hand; the one to name is a control plane whose disk is whole",
+            )),
         };
     }
     let silent: Vec<&str> = all.iter().map(|n| n.name.as_str()).filter(|n| !facts.contains_key(*n)).collect();

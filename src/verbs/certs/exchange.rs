@@ -123,7 +123,7 @@ impl<'a> Run<'a> {
 /// Whether an exchange was stopped in its last stage: then this run ends it, and no other begins on top of it.
 async fn stopped_at_its_end(what: &Exchange, world: &World, global: &Global, out: &Reporter) -> Result<bool> {
     let fleet = fleet::open(world, global, out).await?;
-    apply::offline(world, &fleet, global)?;
+    apply::offline(world, &fleet, global).await?;
     let plan = Box::pin(planning::make(world, &fleet, Mode::Present, global, out)).await?;
     let Some(place) = still_there(&plan, what.files) else { return Ok(false) };
     out.talk(&format!(

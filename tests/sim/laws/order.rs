@@ -58,6 +58,16 @@ fn nobody_in_a_lane_stops_for_what_the_api_brings() {
     }
 }
 
+/// A lane does what stands aside last of all: in a reset that would come behind the folders it lies in.
+#[test]
+fn nobody_stands_aside_in_a_reset() {
+    for world in worlds() {
+        assert!(world.steps(Mode::Present).iter().any(|s| s.aside));
+        let aside = world.steps(Mode::Absent).into_iter().find(|s| s.aside);
+        assert!(aside.is_none(), "{}: {:?}", world.name, aside.map(|s| s.id));
+    }
+}
+
 /// A plan is in an order: a cycle would be an error here. Made twice it is the same, to the byte.
 #[test]
 fn plans_are_ordered_and_stable() {
