@@ -175,9 +175,9 @@ fn ask(story: &Story) -> Result {
 /// What may fail of all requests: one in so many. Measured were none.
 const ONE_IN: usize = 500;
 /// How long nobody may be without an answer, in seconds. Measured were 0.4 s.
-const GAP: f64 = 3.0;
+const GAP: f64 = 1.5;
 /// How often is asked at least, a second: less would not see a short gap.
-const RATE: f64 = 3.0;
+const RATE: f64 = 6.0;
 
 /// When it was asked, and what was said: `ok`, or something else.
 fn answer(line: &str) -> Option<(f64, &str)> {

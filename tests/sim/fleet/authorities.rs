@@ -4,7 +4,7 @@ use super::engine::{Fleet, Trouble};
 use super::kill::{How, converge, made, now, same, spoil_what_there_is};
 use crate::scenes::Scene;
 use crate::world::World;
-use homectl::pki::Ca;
+use homectl::pki::{Ca, encryption_key};
 use homectl::secrets::{Secrets, Stage};
 use homectl::steps::{self, Mode};
 use homectl::verbs::Pace;
@@ -50,6 +50,32 @@ async fn authorities_take_over_whatever_is_cut() {
         assert_eq!(are_further_on(&fleet, &before), stage != Stage::Known, "{stage:?}");
         let spoiled = spoil_what_there_is(&mut cut, Mode::Present, how, &["cellar"], 1).await;
         assert!(spoiled > 2, "{stage:?}: {spoiled}");
+        same(&format!("{stage:?} with cuts"), &fleet.picture(), &cut);
+    }
+}
+
+/// The key of encryption likewise: known by every API server before any writes with it, and alone once nothing needs the former one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_encryption_takes_over_whatever_is_cut() {
+    let mut world = World::of("four", Scene::four(), now());
+    let mut fleet = made(&world).await;
+    world.cluster.etcd_cluster_id.clone_from(&fleet.world.cluster.etcd_cluster_id);
+    for (stage, how, keys) in [(Stage::Known, How::Power, 2), (Stage::First, How::Shells, 2), (Stage::Alone, How::Power, 1)] {
+        assert_eq!(world.secrets.turn_encryption_key(encryption_key), stage);
+        let mut cut = fleet.copy_of(world.clone());
+        fleet.becomes(world.clone());
+        converge(&mut fleet, Mode::Present, "undisturbed").await;
+        let wanted: Vec<String> = world.secrets.encryption_keys().iter().map(|(name, _)| name.clone()).collect();
+        assert_eq!(wanted.len(), keys);
+        for plane in world.cluster.control_planes() {
+            let text = fs::read_to_string(fleet.machine(&plane.name).root().join("etc/kubernetes/encryption.yaml")).unwrap();
+            let names: Vec<&str> = text.lines().filter_map(|l| l.trim().trim_start_matches("- ").strip_prefix("name: ")).collect();
+            assert_eq!(names, wanted, "{stage:?} on {}: the first is written with", plane.name);
+        }
+        let sealed = fs::read_to_string(fleet.machine("attic").root().join("var/lib/etcd/member/key")).unwrap_or_default();
+        assert_eq!(sealed.trim() == wanted[0], stage != Stage::Known, "{stage:?}: Secrets are encrypted with {sealed}");
+        let spoiled = spoil_what_there_is(&mut cut, Mode::Present, how, &["attic"], 1).await;
+        assert!(spoiled > 1, "{stage:?}: {spoiled}");
         same(&format!("{stage:?} with cuts"), &fleet.picture(), &cut);
     }
 }

@@ -26,7 +26,9 @@ fn text(name: &str, version: &str) -> String {
         "kubectl" => {
             ". /usr/local/sbin/sim.sh\nsim_api / || { echo 'connection refused' >&2; exit 1; }\n\
              case $* in\n*/api/v1/nodes/*/proxy/healthz)\n  n=${*##*/nodes/}\n  n=${n%%/*}\n\
-             sim_runs \"/fleet/$n\" kubelet.service && [ -s \"/fleet/$n/var/lib/kubelet/pki/kubelet-server-current.pem\" ] || { echo 'no serving certificate' >&2; exit 1; }\n;;\nesac"
+             sim_runs \"/fleet/$n\" kubelet.service && [ -s \"/fleet/$n/var/lib/kubelet/pki/kubelet-server-current.pem\" ] || { echo 'no serving certificate' >&2; exit 1; }\n;;\n\
+             *' replace '*)\n  cat >/dev/null\n  sim_op\n  key=$(sed -n 's/^.*name: *//p' /etc/kubernetes/encryption.yaml | head -n 1)\n  \
+             for m in /fleet/*/var/lib/etcd/member; do echo \"$key\" >\"$m/key\"; done\n;;\nesac"
         }
         "ctr" => ". /usr/local/sbin/sim.sh\nsim_runs / containerd.service",
         _ => "exec sleep 1000",
