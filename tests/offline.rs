@@ -97,6 +97,28 @@ fn without_the_identity_a_plan_is_made_and_says_what_it_does_not_know() {
 }
 
 #[test]
+fn whoever_changes_something_hears_of_an_exchange_that_is_under_way() {
+    let home = Home::new(AWAY);
+    let file = home.secrets("identity.txt");
+    let identity = secrets::find_identity(Some(&home.0.path().join("identity.txt"))).unwrap().unwrap().identity;
+    let mut all = secrets::open(&file, "home", &identity).unwrap();
+    let told = |words: &str| {
+        let (_, err) = home.told(1, &["apply", "--yes", "--locked", "--identity", "identity.txt"]);
+        assert_eq!(err.matches(words).count(), 1, "{err}");
+    };
+    all.turn_authorities(jiff::Timestamp::now().as_second()).unwrap();
+    secrets::save(&file, &all, &identity, &[]).unwrap();
+    told("new authorities are on their way in (1 of 3: machines trust them beside the old ones): homectl certs rotate-ca goes on\n");
+    // As the clock stands behind everything that the first ones signed.
+    let begun = jiff::Timestamp::now().as_second() - 11 * 365 * 24 * 3600;
+    let inventory = inventory::read(&home.inventory()).unwrap();
+    all = Secrets::make(&inventory.resolve(&lock(&inventory)).unwrap(), begun).unwrap();
+    all.supersede_authorities(jiff::Timestamp::now().as_second()).unwrap();
+    secrets::save(&file, &all, &identity, &[]).unwrap();
+    told("new authorities take the place of expired ones (1 of 2: they sign; nobody needs the old ones): homectl certs rescue goes on\n");
+}
+
+#[test]
 fn what_needs_the_identity_says_so() {
     let home = Home::new(AWAY);
     home.secrets("elsewhere.txt");

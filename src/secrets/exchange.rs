@@ -171,7 +171,8 @@ impl Secrets {
 
     /// Whether the authorities that sign have taken the place of some that had run out by `now` (Unix seconds): that is a rescue, of which
     /// machines may not have heard yet.
-    pub(super) fn supersedes_expired(&self, now: i64) -> bool {
+    #[must_use]
+    pub fn supersedes_expired(&self, now: i64) -> bool {
         self.former_authorities_end().ok().flatten().is_some_and(|(_, end)| end <= now)
     }
 }

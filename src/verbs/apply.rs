@@ -4,7 +4,6 @@ use super::execute::{Consent, code, execute};
 use super::fleet::{self, Fleet};
 use super::plan_file::PlanFile;
 use super::put_back::put_back;
-use super::rollout::Pace;
 use super::world::World;
 use super::{planning, preflight};
 use crate::cli::{Apply, Global};
@@ -20,13 +19,13 @@ use std::path::Path;
 /// `homectl apply`.
 pub(super) async fn run(args: &Apply, global: &Global, out: &Reporter) -> Result<u8> {
     let Some((file, inventory)) = PlanFile::read(&args.inventory)? else {
-        return Box::pin(converge(&args.inventory, None, global, Pace::default(), out)).await;
+        return Box::pin(converge(&args.inventory, None, global, out)).await;
     };
     if !global.limit.is_empty() {
         return Err(Failure::new(exit::USAGE, "a plan has its own --limit").help("leave --limit out; it was given when the plan was made"));
     }
     let global = Global { limit: file.limit.clone(), locked: true, ..global.clone() };
-    Box::pin(converge(&inventory, Some(&file), &global, Pace::default(), out)).await
+    Box::pin(converge(&inventory, Some(&file), &global, out)).await
 }
 
 /// How a run of [`within`] ended.
@@ -40,9 +39,8 @@ pub(super) struct Done {
 
 /// Makes the machines what the inventory says: by the plan of `file`, or by one made now. A node that does not come up while
 /// versions move is put back to what it ran before. The exit code.
-pub(super) async fn converge(inventory: &Path, file: Option<&PlanFile>, global: &Global, pace: Pace, out: &Reporter) -> Result<u8> {
+pub(super) async fn converge(inventory: &Path, file: Option<&PlanFile>, global: &Global, out: &Reporter) -> Result<u8> {
     let mut world = World::open(inventory, global, out).await?;
-    world.pace = pace;
     onward(&mut world, file, &|_| Ok(()), global, out).await
 }
 

@@ -2,8 +2,9 @@
 //! fleet of the tests, so that what is cut there is what the verbs would do.
 
 use super::moving::{self, InApi, Moving};
+use super::pace::Pace;
 use super::restore::Restoring;
-use super::rollout::{self, Pace};
+use super::rollout;
 use crate::addons::{self, Owned};
 use crate::cluster::{Cluster, Node, Release};
 use crate::error::{Failure, Result};

@@ -20,6 +20,7 @@ mod live_etcd;
 mod lock;
 mod look;
 mod moving;
+mod pace;
 mod plan_file;
 mod planning;
 mod preflight;
@@ -48,8 +49,8 @@ mod world;
 pub use distrust::Distrust;
 pub use ground::Ground;
 pub use moving::{InApi, Moving};
+pub use pace::Pace;
 pub use restore::{Asked, Restoring};
-pub use rollout::Pace;
 
 use crate::cli::{Cli, Verb};
 use crate::error::{Result, exit};

@@ -1,52 +1,18 @@
 //! What a change of versions means for the machines that answered: which of them move, from what, and what may not be.
 
-use super::distrust::Distrust;
 use super::ground::Ground;
 use super::ran;
 use super::world::World;
 use crate::addons::Survey;
 use crate::cli::Global;
-use crate::cluster::{Component, Node, Part, Ran, etcd_step, kubelet_step, kubernetes_step};
+use crate::cluster::{Component, Node, Ran, etcd_step, kubelet_step, kubernetes_step};
 use crate::error::{Failure, Result};
 use crate::facts::Facts;
 use crate::kube::{Api, Away, NodeStatus, is_cordoned_by_us};
-use crate::plan::{self, Move, Place, Rollout};
+use crate::plan::{Move, Place, Rollout};
 use crate::want::Seen;
 use semver::Version;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// How versions move in a run.
-#[derive(Debug, Clone)]
-pub struct Pace {
-    /// How many workers may be empty at a time.
-    pub at_once: usize,
-    /// The one node that goes back to what it ran before, and which of its parts do, while nothing else is touched.
-    pub back: Option<(String, BTreeSet<Part>)>,
-    /// Certificates made before this are renewed, in Unix seconds.
-    pub since: Option<i64>,
-    /// Whether nothing is up that one machine after the other could keep up: what restarts does so everywhere at once.
-    pub together: bool,
-    /// Whose pods do not trust the API servers' certificates.
-    pub distrust: Distrust,
-}
-
-impl Pace {
-    /// Whether a run at this pace has to do with the node.
-    pub(super) fn concerns(&self, node: &str) -> bool {
-        self.back.as_ref().is_none_or(|(back, _)| back == node)
-    }
-
-    /// Whether such a run takes a step of this name: parts that do not go back are left as they are.
-    pub(super) fn takes(&self, step: &str) -> bool {
-        self.back.as_ref().is_none_or(|(_, parts)| plan::part_of(step).is_none_or(|part| parts.contains(&part)))
-    }
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self { at_once: 1, back: None, since: None, together: false, distrust: Distrust::Nobody }
-    }
-}
 
 /// The moves of the nodes that answered.
 ///
@@ -221,6 +187,7 @@ fn all_planes(ground: &Ground, global: &Global) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pace::Pace;
     use super::*;
     use crate::cluster::{Arch, Cluster, Release};
     use crate::scenes::Scene;

@@ -1,8 +1,8 @@
 //! What every verb begins with: the inventory, its lock, its secrets.
 
 use super::moving::Moving;
+use super::pace::Pace;
 use super::restore::Restoring;
-use super::rollout::Pace;
 use crate::addons;
 use crate::artifacts::{self, LockMode, Locked};
 use crate::cli::Global;
@@ -93,8 +93,15 @@ async fn resolved(inventory: &Inventory, global: &Global, mode: LockMode, out: &
 }
 
 impl World {
-    /// Reads everything and makes what is missing: the lock, the age identity, the secrets.
+    /// Reads everything and makes what is missing: the lock, the age identity, the secrets. Says which exchange is under way.
     pub(super) async fn open(path: &Path, global: &Global, out: &Reporter) -> Result<Self> {
+        let world = Self::open_to_exchange(path, global, out).await?;
+        world.tell_under_way(out);
+        Ok(world)
+    }
+
+    /// The same for who takes an exchange on, and says so in words of its own.
+    pub(super) async fn open_to_exchange(path: &Path, global: &Global, out: &Reporter) -> Result<Self> {
         let inventory = read(path, out)?;
         let lock = lock(&inventory, global, LockMode::Complete, out).await?;
         Self::to_change(inventory, lock, global, out)
@@ -157,7 +164,18 @@ impl World {
     }
 
     fn begin(inventory: Inventory, lock: Lock, cluster: Cluster, keys: Keys, now: i64) -> Self {
-        Self { inventory, lock, cluster, keys, pace: Pace::default(), moving: None, now, restoring: None }
+        let pace = match &keys {
+            Keys::Open(prepared) => Pace::of(&prepared.secrets, now),
+            Keys::Shut { .. } => Pace::default(),
+        };
+        Self { inventory, lock, cluster, keys, pace, moving: None, now, restoring: None }
+    }
+
+    /// Says what is on its way in, so that nobody wonders what a plan has to do with it.
+    pub(super) fn tell_under_way(&self, out: &Reporter) {
+        for line in self.secrets().map(|secrets| secrets.under_way(self.now)).unwrap_or_default() {
+            out.talk(&line);
+        }
     }
 
     /// The secrets, or why they are shut.

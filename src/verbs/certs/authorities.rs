@@ -44,9 +44,12 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// `homectl certs rotate-ca`.
 pub(super) async fn run(args: &RotateCa, global: &Global, out: &Reporter) -> Result<u8> {
     let mut run = Run::begin(&AUTHORITIES, &args.target, global, out).await?;
-    if run.stage()? == Stage::First && args.leave_pods {
-        run.distrust = holders(&mut run.world, global, out).await.map_or(Distrust::Anybody, Distrust::These);
-    }
+    run.distrust = match run.stage()? {
+        Stage::Known => None,
+        Stage::First => Some(holders(&mut run.world, global, out).await.map_or(Distrust::Anybody, Distrust::These)),
+        // Stopped in its last stage: since when the new ones were known is told by nobody any more.
+        Stage::Alone => Some(Distrust::Anybody),
+    };
     loop {
         if let Some(code) = run.apply().await? {
             return Ok(code);
@@ -57,7 +60,7 @@ pub(super) async fn run(args: &RotateCa, global: &Global, out: &Reporter) -> Res
                 if !left.is_empty() && !args.leave_pods {
                     return wait_for_pods(&left, run.began, out);
                 }
-                run.distrust = Distrust::These(left);
+                run.distrust = Some(Distrust::These(left));
             }
             Stage::First => {}
             Stage::Alone => {
@@ -85,7 +88,7 @@ pub(super) async fn supersede(world: &mut World, args: &Target, global: &Global,
     }
     let held = holders(&mut run.world, global, out).await?;
     let left = begin_again(&run.world, held, global, out).await?;
-    run.distrust = Distrust::These(left.clone());
+    run.distrust = Some(Distrust::These(left.clone()));
     run.turn().await?;
     if let Some(code) = run.apply().await? {
         return Ok((code, left));

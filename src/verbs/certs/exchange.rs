@@ -45,8 +45,8 @@ pub(super) struct Run<'a> {
     kept: Option<Kept>,
     /// Whether this run began it.
     pub(super) began: bool,
-    /// Whose pods do not trust the API until they begin again, in the stages that follow.
-    pub(super) distrust: Distrust,
+    /// Whose pods do not trust the API until they begin again, in the stages that follow, where more is known of it than the secrets tell.
+    pub(super) distrust: Option<Distrust>,
 }
 
 impl<'a> Run<'a> {
@@ -55,7 +55,7 @@ impl<'a> Run<'a> {
         everybody(global)?;
         let path = &args.inventory;
         let kept = Some(keep(path)?);
-        let mut world = World::open(path, global, out).await?;
+        let mut world = World::open_to_exchange(path, global, out).await?;
         let began = match (what.stage)(world.opened()?) {
             Stage::Alone => !stopped_at_its_end(what, &world, global, out).await?,
             Stage::Known | Stage::First => {
@@ -66,11 +66,10 @@ impl<'a> Run<'a> {
         if began {
             world.change(|secrets, _, now| (what.turn)(secrets, now))?;
         }
-        Ok(Self { what, path, global, out, world, kept, began, distrust: Distrust::Nobody })
+        Ok(Self { what, path, global, out, world, kept, began, distrust: None })
     }
 
-    /// Goes on from the stage that the secrets were brought to, of which `kept` knows how they were; the next apply goes at the pace
-    /// of those that have nothing to keep up.
+    /// Goes on from the stage that the secrets were brought to, of which `kept` knows how they were.
     pub(super) async fn of_the_dead(
         what: &'static Exchange,
         kept: Kept,
@@ -79,10 +78,8 @@ impl<'a> Run<'a> {
         out: &'a Reporter,
     ) -> Result<Self> {
         let path = &args.inventory;
-        let mut world = World::open(path, global, out).await?;
-        world.pace.together = true;
-        // Pods trust those that have ended, and nobody else.
-        Ok(Self { what, path, global, out, world, kept: Some(kept), began: true, distrust: Distrust::Anybody })
+        let world = World::open_to_exchange(path, global, out).await?;
+        Ok(Self { what, path, global, out, world, kept: Some(kept), began: true, distrust: None })
     }
 
     pub(super) fn stage(&self) -> Result<Stage> {
@@ -97,7 +94,9 @@ impl<'a> Run<'a> {
             Stage::First => first,
             Stage::Alone => alone,
         });
-        self.world.pace.distrust.clone_from(&self.distrust);
+        if let Some(distrust) = &self.distrust {
+            self.world.pace.distrust.clone_from(distrust);
+        }
         let done = Box::pin(apply::within(&mut self.world, None, self.global, self.out)).await?;
         // What was agreed to is not forgotten, however this stage ended.
         if let Some(kept) = self.kept.take() {
@@ -115,7 +114,7 @@ impl<'a> Run<'a> {
         let turn = self.what.turn;
         self.world.change(|secrets, _, _| turn(secrets, jiff::Timestamp::now().as_second()))?;
         // What is signed by whoever signs now.
-        self.world = World::open(self.path, self.global, self.out).await?;
+        self.world = World::open_to_exchange(self.path, self.global, self.out).await?;
         Ok(())
     }
 }

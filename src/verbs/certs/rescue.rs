@@ -29,7 +29,7 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
             if code != exit::OK {
                 return Ok(code);
             }
-            world = World::open(&args.inventory, global, out).await?;
+            world = World::open_to_exchange(&args.inventory, global, out).await?;
             farewell(&holders, out);
             code
         }
