@@ -4,8 +4,8 @@ use super::super::distrust::Distrust;
 use super::super::fleet;
 use super::super::tap;
 use super::super::world::World;
+use super::again::{self, Left};
 use super::exchange::{Exchange, Run, STOPPED, keep, unlimited};
-use crate::addons;
 use crate::cli::{Global, RotateCa, Target};
 use crate::error::{Failure, Result, exit};
 use crate::kube::{Api, ApiError, Holder};
@@ -74,8 +74,8 @@ pub(super) async fn run(args: &RotateCa, global: &Global, out: &Reporter) -> Res
 }
 
 /// All authorities anew, where some have run out, and with them whatever they signed: how it ended, and who began before and does
-/// not trust the new ones.
-pub(super) async fn supersede(world: &mut World, args: &Target, global: &Global, out: &Reporter) -> Result<(u8, Vec<Holder>)> {
+/// not trust the new ones, which is told by then.
+pub(super) async fn supersede(world: &mut World, args: &Target, global: &Global, out: &Reporter) -> Result<(u8, Left)> {
     unlimited(global)?;
     let kept = keep(&args.inventory)?;
     world.change(|secrets, _, now| match secrets.authorities_end()? {
@@ -84,35 +84,23 @@ pub(super) async fn supersede(world: &mut World, args: &Target, global: &Global,
     })?;
     let mut run = Run::of_the_dead(&SUPERSEDED, kept, args, global, out).await?;
     if let Some(code) = run.apply().await? {
-        return Ok((code, Vec::new()));
+        return Ok((code, Left::default()));
     }
     let held = holders(&mut run.world, global, out).await?;
-    let left = begin_again(&run.world, held, global, out).await?;
-    run.distrust = Some(Distrust::These(left.clone()));
-    run.turn().await?;
-    if let Some(code) = run.apply().await? {
-        return Ok((code, left));
-    }
-    forget(&run.world, global, out).await;
-    Ok((exit::OK, left))
+    let left = again::begin(&run.world, held, global, out).await?;
+    run.distrust = Some(Distrust::These(left.holders.clone()));
+    let code = left.tell_behind(Box::pin(alone(&mut run, global, out)), |line| out.talk(line)).await?;
+    Ok((code, left))
 }
 
-/// Has the pods of homectl's own add-ons begin again; those who are left are other people's.
-async fn begin_again(world: &World, held: Vec<Holder>, global: &Global, out: &Reporter) -> Result<Vec<Holder>> {
-    let secrets = world.opened()?;
-    let ours = addons::catalogue_is_up(&world.cluster, secrets)?;
-    let (ours, theirs): (Vec<Holder>, Vec<Holder>) = held.into_iter().partition(|h| ours.iter().any(|c| h.is_in(c)));
-    let fleet = fleet::open(world, global, out).await?;
-    let api = tap::client(&world.cluster, secrets, &fleet.hosts)?;
-    for holder in ours {
-        api.restart(&holder).await.map_err(|e| {
-            Failure::failed(format!("the pods of {} {} could not be made to begin again", holder.namespace, holder.what))
-                .seen(e.to_string())
-                .help("the same command goes on from here")
-        })?;
-        out.talk(&format!("{} {} began before, and begins again.", holder.namespace, holder.what));
+/// The last stage.
+async fn alone(run: &mut Run<'_>, global: &Global, out: &Reporter) -> Result<u8> {
+    run.turn().await?;
+    if let Some(code) = run.apply().await? {
+        return Ok(code);
     }
-    Ok(theirs)
+    forget(&run.world, global, out).await;
+    Ok(exit::OK)
 }
 
 /// Who still trusts the old authorities alone, once all namespaces have the new ones, too.
@@ -178,7 +166,7 @@ fn farewell(out: &Reporter) {
 }
 
 /// API servers only ever add to what they tell add-ons that serve parts of the API: no stage takes the old ones out there.
-async fn forget(world: &World, global: &Global, out: &Reporter) {
+pub(super) async fn forget(world: &World, global: &Global, out: &Reporter) {
     if let Err(why) = forgotten(world, global, out).await {
         out.talk(&format!("What API servers tell add-ons may still name the old authorities: {why}"));
         out.talk("Deleted, it is written anew by them, without those:");

@@ -7,7 +7,6 @@ use super::super::world::World;
 use super::{authorities, list};
 use crate::cli::{Global, Target};
 use crate::error::{Failure, Result, exit};
-use crate::kube::Holder;
 use crate::pki::{Ca, span};
 use crate::report::{Certificate, Certificates, Reporter};
 use crate::secrets::Secrets;
@@ -22,18 +21,18 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
     let dead = expired(&before);
     let ended = ended(world.opened()?, world.now, &before.all)?;
     tell(&before, &dead, out);
-    let code = match ended {
+    let (code, again) = match ended {
         Some((ca, ago)) => {
             announce(ca, ago, out);
-            let (code, holders) = authorities::supersede(&mut world, args, global, out).await?;
+            let (code, left) = authorities::supersede(&mut world, args, global, out).await?;
             if code != exit::OK {
                 return Ok(code);
             }
             world = World::open_to_exchange(&args.inventory, global, out).await?;
-            farewell(&holders, out);
-            code
+            out.talk("Every certificate is signed by new authorities. Kubeconfigs from before are of no use now: `homectl kubeconfig` writes another.");
+            (code, left.verdict())
         }
-        None => Box::pin(apply::within(&mut world, None, global, out)).await?.code,
+        None => (mend(&mut world, global, out).await?, Ok(())),
     };
     let after = look(&world, global, out).await?;
     let left = expired(&after);
@@ -43,7 +42,18 @@ pub(super) async fn run(args: &Target, global: &Global, out: &Reporter) -> Resul
     if left.is_empty() && !dead.is_empty() {
         out.talk(&format!("{} had expired; every certificate that could be looked at is valid again.", count(dead.len())));
     }
+    again?;
     Ok(if left.is_empty() { code } else { exit::FAILED })
+}
+
+/// All that is signed by authorities that hold.
+async fn mend(world: &mut World, global: &Global, out: &Reporter) -> Result<u8> {
+    let code = Box::pin(apply::within(world, None, global, out)).await?.code;
+    if code == exit::OK {
+        // A rescue that was stopped in its last stage has ended now.
+        authorities::forget(world, global, out).await;
+    }
+    Ok(code)
 }
 
 async fn look(world: &World, global: &Global, out: &Reporter) -> Result<Certificates> {
@@ -81,19 +91,6 @@ fn announce(ca: Ca, ago: i64, out: &Reporter) {
     );
     out.talk("  - pods run on, but those that talk to the API have to begin again: those of homectl's own add-ons do, the others are named afterwards;");
     out.talk("  - kubeconfigs from before are of no use any more.");
-}
-
-fn farewell(holders: &[Holder], out: &Reporter) {
-    out.talk(
-        "Every certificate is signed by new authorities. Kubeconfigs from before are of no use now: `homectl kubeconfig` writes another.",
-    );
-    if holders.is_empty() {
-        return;
-    }
-    out.talk("These pods began before, and do not trust the API until they begin again:");
-    for holder in holders {
-        out.talk(&format!("  {}", holder.restart()));
-    }
 }
 
 fn tell(before: &Certificates, dead: &[&Certificate], out: &Reporter) {

@@ -6,6 +6,7 @@ use crate::checks::machines;
 use crate::lab::write;
 use crate::scene::{ensure, eventually};
 use homectl::secrets;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The lane's part of it.
@@ -76,7 +77,8 @@ impl Story<'_> {
         }
         write(&self.homectl.dir.join("kubeconfig"), &self.homectl.run("kubeconfig", &[])?.ok()?)?;
         self.cluster.kubectl.ok(&["get", "--raw", "/readyz"])?;
-        let restarts: Vec<&str> = ran.err.lines().filter_map(|l| l.trim().strip_prefix("kubectl ")).collect();
+        // Named before the last stage, and once more at the end.
+        let restarts: BTreeSet<&str> = ran.err.lines().filter_map(|l| l.trim().strip_prefix("kubectl ")).collect();
         // Ours have begun again; whoever else there is has to be told.
         ensure(ran.err.contains("kube-system deployment/coredns began before, and begins again."), || ran.seen())?;
         ensure(!restarts.iter().any(|r| r.contains("kube-system")), || ran.seen())?;
