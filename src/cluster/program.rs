@@ -129,4 +129,10 @@ impl Programs {
     pub fn get(&self, component: Component, arch: Arch) -> Option<&Artifact> {
         self.artifacts.get(&(component, arch))
     }
+
+    /// What is noted on a machine once its kubelet and company of these have come up there: the version of each.
+    #[must_use]
+    pub fn noted(&self) -> BTreeMap<Component, String> {
+        self.versions.iter().filter(|(c, _)| !c.is_server()).map(|(c, v)| (*c, v.clone())).collect()
+    }
 }

@@ -129,7 +129,7 @@ mod tests {
     fn machine(kubelet: &Release, servers: &Release, etcd: &Release, came_up: Option<&Release>) -> [BTreeMap<String, String>; 2] {
         let linked = [(Component::Kubelet, kubelet), (Component::KubeApiserver, servers), (Component::Etcd, etcd)];
         let linked = linked.map(|(c, r)| (c.to_string(), sum(c, &r.programs.versions[&c])));
-        [linked.into(), came_up.map(Release::noted).unwrap_or_default().into_iter().map(|(c, v)| (c.to_string(), v)).collect()]
+        [linked.into(), came_up.map(|r| r.programs.noted()).unwrap_or_default().into_iter().map(|(c, v)| (c.to_string(), v)).collect()]
     }
 
     fn told(ran: &Ran) -> [String; 3] {

@@ -57,16 +57,10 @@ impl Release {
         self.kubernetes > *kubernetes || kubelet_step(&self.kubernetes, kubernetes).is_ok()
     }
 
-    /// What is noted on a machine once its kubelet and company of this release have come up there: the version of each.
-    #[must_use]
-    pub fn noted(&self) -> BTreeMap<Component, String> {
-        self.programs.versions.iter().filter(|(c, _)| !c.is_server()).map(|(c, v)| (*c, v.clone())).collect()
-    }
-
     /// Whether it is this release that a machine has noted so.
     #[must_use]
     pub fn is_noted(&self, came_up: &BTreeMap<String, String>) -> bool {
-        let mine = self.noted();
+        let mine = self.programs.noted();
         !mine.is_empty() && mine.len() == came_up.len() && mine.iter().all(|(c, v)| came_up.get(c.as_str()) == Some(v))
     }
 

@@ -145,6 +145,12 @@ pub struct Origin {
 }
 
 impl Facts {
+    /// Whether the machine is one of the cluster of this name.
+    #[must_use]
+    pub fn is_of(&self, cluster: &str) -> bool {
+        self.cluster.as_deref() == Some(cluster)
+    }
+
     /// A machine that lost the record of whose it is, is known by the authority that it trusts: one of this cluster's, by its
     /// certificate's sha256. Else its own services would look like somebody else's.
     pub fn recognise(&mut self, cluster: &str, authorities: &[String]) {

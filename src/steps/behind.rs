@@ -75,7 +75,7 @@ fn signer(facts: &Facts) -> Option<&String> {
 
 /// Machines of which none holds the cluster: they all trust somebody else.
 fn others(cluster: &Cluster, facts: &BTreeMap<String, Facts>, mark: &Mark) -> Result<()> {
-    let ours = |f: &Facts| f.cluster.as_ref() == Some(&cluster.name) && !f.authorities.is_empty();
+    let ours = |f: &Facts| f.is_of(&cluster.name) && !f.authorities.is_empty();
     let strange = |f: &Facts| ours(f) && !f.authorities.iter().any(|sum| mark.known.contains(sum));
     let Some((node, found)) = facts.iter().find(|(_, f)| strange(f)) else { return Ok(()) };
     let refused = behind(AUTHORITY, node, "it trusts only authorities that the secrets file does not know", &found.authorities.join(", "));

@@ -2,7 +2,7 @@
 //! that is what the machine goes back to (`cluster::Ran`).
 
 use super::{Ctx, Step};
-use crate::cluster::{Policy, Release};
+use crate::cluster::Policy;
 use crate::error::Result;
 use crate::template::{context, render};
 use crate::want::{File, Want};
@@ -15,8 +15,7 @@ const RECORD: &str = "/etc/homectl/came-up";
 pub(super) fn step(ctx: &Ctx) -> Result<Option<Step>> {
     let cluster = ctx.cluster;
     let router = (cluster.network.policy == Policy::KubeRouter).then_some("kube-router");
-    let programs = Release { kubernetes: cluster.kubernetes.clone(), programs: cluster.programs.clone() }.noted();
-    let programs: Vec<String> = programs.iter().map(|(component, version)| format!("{component} {version}")).collect();
+    let programs: Vec<String> = cluster.programs.noted().iter().map(|(component, version)| format!("{component} {version}")).collect();
     Ok(Some(Step {
         id: ctx.id(CAME_UP),
         title: "what came up is noted".into(),

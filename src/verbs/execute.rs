@@ -54,7 +54,7 @@ pub(super) async fn execute(
         broken(fleet, out).await?;
     }
     let _locks = hold(fleet, &id).await?;
-    *plan = agreed(world, fleet, plan.clone(), consent, global, out).await?;
+    agreed(world, fleet, plan, consent, global, out).await?;
     let plan = &*plan;
     fetched(plan, &supply).await?;
     if let Some(restoring) = &world.restoring {
@@ -72,16 +72,17 @@ pub(super) async fn execute(
     Ok(report)
 }
 
-/// The plan as it is under the locks, where nobody else of us works. Machines move by themselves, too: what a run that was
+/// Makes the plan what it is under the locks, where nobody else of us works. Machines move by themselves, too: what a run that was
 /// cut off has started goes on coming up.
-async fn agreed(world: &World, fleet: &mut Fleet, mut plan: Plan, consent: &Consent, global: &Global, out: &Reporter) -> Result<Plan> {
+async fn agreed(world: &World, fleet: &mut Fleet, plan: &mut Plan, consent: &Consent, global: &Global, out: &Reporter) -> Result<()> {
     let mut moved = Vec::new();
     for again in 0..=PLANS {
         fleet.ask_again(world).await?;
         let now = planning::make(world, fleet, plan.mode, global, out).await?;
         moved = plan::moved(&plan.footings(), &now.footings());
         if moved.is_empty() || now.counts().changes() == 0 {
-            return Ok(now);
+            *plan = now;
+            return Ok(());
         }
         if consent.to_this_only {
             return Err(stale("the machines are no longer as this plan saw them").seen(moved.join("\n")));
@@ -91,11 +92,11 @@ async fn agreed(world: &World, fleet: &mut Fleet, mut plan: Plan, consent: &Cons
         }
         out.talk(&format!("The machines changed since this plan was made. It is now (other than before: {}):", moved.join("; ")));
         out.propose(&now);
+        *plan = now;
         if global.yes {
-            return Ok(now);
+            return Ok(());
         }
         consent.ask(out).await?;
-        plan = now;
     }
     Err(Failure::refused("the machines go on changing; nothing was done")
         .seen(moved.join("\n"))

@@ -340,7 +340,7 @@ impl Ours {
 
     /// A machine that lost its record is known by the authority, which machines that have theirs tell, too.
     fn recognise(&self, facts: &mut BTreeMap<String, Facts>) {
-        let recorded = facts.values().find(|f| f.cluster.as_ref() == Some(&self.cluster)).map(|f| f.authorities.clone());
+        let recorded = facts.values().find(|f| f.is_of(&self.cluster)).map(|f| f.authorities.clone());
         let authorities = if self.authorities.is_empty() { recorded.unwrap_or_default() } else { self.authorities.clone() };
         for one in facts.values_mut() {
             one.recognise(&self.cluster, &authorities);

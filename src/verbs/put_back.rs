@@ -1,6 +1,6 @@
 //! A node that does not come up while versions move goes back to what it ran before; the others stay as they are.
 
-use super::rollback::{self, Back};
+use super::rollback::{self, Back, To};
 use crate::cli::Global;
 use crate::cluster::{Part, Ran};
 use crate::error::{Result, exit};
@@ -18,7 +18,7 @@ pub(super) async fn put_back(inventory: &Path, failed: &[FailedStep], ran: &BTre
     for (node, (servers, ran)) in &due {
         out.talk(&format!("{node} did not come up with the new version; what it ran before is put back."));
         let global = Global { yes: true, limit: Vec::new(), ..global.clone() };
-        let ended = Box::pin(rollback::node(inventory, &Back { node, servers: *servers, ran: Some(ran) }, &global, out)).await;
+        let ended = Box::pin(rollback::node(inventory, &Back { node, to: To::Known(ran) }, &global, out)).await;
         out.talk(&told(node, *servers, inventory, &ended));
     }
     if !due.is_empty() {

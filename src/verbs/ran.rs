@@ -39,12 +39,10 @@ pub(super) fn unknown(node: &str, releases: &[Release], facts: &Facts, component
 pub(super) async fn ask(world: &World, fleet: &mut Fleet) {
     let releases = world.lock.releases();
     let strange = |facts: &Facts| -> Vec<String> {
-        let ours = facts.cluster.as_ref() == Some(&world.cluster.name);
-        let known = |name: &str, sum: &str| {
-            releases.iter().any(|r| r.programs.artifacts.iter().any(|((c, _), a)| c.as_str() == name && a.sha256 == sum))
-        };
-        let asked = facts.programs.iter().filter(|(name, _)| **name != *Component::Etcd.as_str());
-        asked.filter(|(name, sum)| ours && !known(name, sum)).map(|(name, _)| name.clone()).collect()
+        let ours = facts.is_of(&world.cluster.name);
+        let asked = Component::ALL.into_iter().filter(|c| ours && *c != Component::Etcd);
+        let unknown = |c: &Component| facts.programs.get(c.as_str()).is_some_and(|sum| !releases.iter().any(|r| r.knows(*c, sum)));
+        asked.filter(unknown).map(|c| c.to_string()).collect()
     };
     let asks = fleet.facts.iter().map(|(node, facts)| (node.clone(), strange(facts))).filter(|(_, names)| !names.is_empty());
     let asks = asks.filter_map(|(node, names)| Some((fleet.hosts.get(&node)?.clone(), node, names)));
@@ -63,8 +61,7 @@ pub(super) async fn ask(world: &World, fleet: &mut Fleet) {
 /// # Errors
 /// There is nothing to go back to.
 pub(super) fn chosen(lock: &Lock, facts: &BTreeMap<String, Facts>, node: &str, servers: bool) -> Result<Ran> {
-    let ours = |f: &&Facts| f.cluster.as_ref() == Some(&lock.cluster);
-    let Some(mine) = facts.get(node).filter(ours) else {
+    let Some(mine) = facts.get(node).filter(|f| f.is_of(&lock.cluster)) else {
         return Err(Failure::refused("the machine has no part in this cluster yet: there is nothing to go back to").on(node));
     };
     let (releases, last) = (lock.releases(), lock.last());
@@ -99,7 +96,7 @@ pub(super) fn permitted(lock: &Lock, facts: &BTreeMap<String, Facts>, node: &str
         .help("fetch the inventory and the lock that they wrote (git pull), then run this again")
     })?;
     if let Some(server) = &ran.server {
-        let kubelets = facts.iter().filter(|(_, f)| f.cluster.as_ref() == Some(&lock.cluster));
+        let kubelets = facts.iter().filter(|(_, f)| f.is_of(&lock.cluster));
         let kubelets = kubelets.filter_map(|(name, f)| Some((name.as_str(), version_of(&releases, f, Component::Kubelet)?)));
         not_past(lock, server, kubelets).map_err(|refused| refused.on(node))?;
     }
@@ -140,7 +137,7 @@ mod tests {
         for (component, release) in [(Component::KubeApiserver, server), (Component::Etcd, server), (Component::Kubelet, kubelet)] {
             facts.programs.insert(component.to_string(), release.programs.get(component, Arch::Amd64).unwrap().sha256.clone());
         }
-        facts.came_up = came_up.noted().into_iter().map(|(c, v)| (c.to_string(), v)).collect();
+        facts.came_up = came_up.programs.noted().into_iter().map(|(c, v)| (c.to_string(), v)).collect();
         facts
     }
 

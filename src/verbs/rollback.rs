@@ -20,16 +20,21 @@ pub(super) async fn run(args: &Rollback, global: &Global, out: &Reporter) -> Res
     };
     // The others are connected to, too: the API is asked through them.
     let all = Global { limit: Vec::new(), ..global.clone() };
-    node(&args.target.inventory, &Back { node: name, servers: args.servers, ran: None }, &all, out).await
+    node(&args.target.inventory, &Back { node: name, to: To::Chosen { servers: args.servers } }, &all, out).await
 }
 
 /// Who goes back, and to what.
 pub(super) struct Back<'a> {
     pub(super) node: &'a str,
-    /// Its control plane's services, too: it is they that do not come up.
-    pub(super) servers: bool,
-    /// What it goes back to, where that is known; else the machine is asked.
-    pub(super) ran: Option<&'a Ran>,
+    pub(super) to: To<'a>,
+}
+
+/// What it goes back to.
+pub(super) enum To<'a> {
+    /// What the machine says, its control plane's own services, too, where it is `servers` that do not come up.
+    Chosen { servers: bool },
+    /// What is known already.
+    Known(&'a Ran),
 }
 
 /// Puts one node back.
@@ -44,9 +49,9 @@ pub(super) async fn node(inventory: &Path, back: &Back<'_>, global: &Global, out
             .seen(seen)
             .help("switch it on, then run it again"));
     }
-    let ran = match back.ran {
-        Some(ran) => ran.clone(),
-        None => ran::chosen(&world.lock, &fleet.facts, node, back.servers)?,
+    let ran = match back.to {
+        To::Known(ran) => ran.clone(),
+        To::Chosen { servers } => ran::chosen(&world.lock, &fleet.facts, node, servers)?,
     };
     let (ran, linked) = ran::permitted(&world.lock, &fleet.facts, node, ran)?;
     world.turn_back(node, &ran, &linked)?;

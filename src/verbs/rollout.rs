@@ -50,7 +50,7 @@ pub(super) fn of(ground: &Ground) -> Result<Rollout> {
             failures.extend(refused(node, "etcd", &from, to, etcd_step).filter(|_| pace.back.is_none()));
             etcd_moves |= from != *to;
         }
-        if is_ours(ground, facts) {
+        if facts.is_of(&ground.cluster.name) {
             ran.insert(node.name.clone(), Ran::of(ground.releases, &facts.programs, &facts.came_up));
         }
         if let Some(from) = kubelet.filter(|from| from != to) {
@@ -125,25 +125,21 @@ pub(super) async fn kept_away(api: &Api, node: &str) -> BTreeSet<String> {
     nodes.into_iter().filter(|n| n.cordoned_by_us && n.name == node).map(|n| n.name).collect()
 }
 
-fn is_ours(ground: &Ground, facts: &Facts) -> bool {
-    facts.cluster.as_ref() == Some(&ground.cluster.name)
-}
-
 /// The version of a node's program of Kubernetes.
 fn running(ground: &Ground, facts: &Facts, component: Component) -> Option<Version> {
-    if is_ours(ground, facts) { ran::version_of(ground.releases, facts, component) } else { None }
+    if facts.is_of(&ground.cluster.name) { ran::version_of(ground.releases, facts, component) } else { None }
 }
 
 /// Programs of a node of which nobody knows what they are.
 fn strange(ground: &Ground, node: &Node, facts: &Facts) -> Vec<Failure> {
     let own = node.is_control_plane().then_some(Component::KubeApiserver);
-    let all = own.into_iter().chain([Component::Kubelet]).filter(|_| is_ours(ground, facts));
+    let all = own.into_iter().chain([Component::Kubelet]).filter(|_| facts.is_of(&ground.cluster.name));
     all.filter_map(|c| ran::unknown(&node.name, ground.releases, facts, c)).collect()
 }
 
 /// The version of a control plane's etcd: that of the release that it is linked from; where the lock knows none, what it says itself.
 fn etcd_of(ground: &Ground, facts: &Facts) -> Option<Version> {
-    let sum = facts.programs.get(Component::Etcd.as_str()).filter(|_| facts.cluster.as_ref() == Some(&ground.cluster.name))?;
+    let sum = facts.programs.get(Component::Etcd.as_str()).filter(|_| facts.is_of(&ground.cluster.name))?;
     let release = ground.releases.iter().find(|r| r.knows(Component::Etcd, sum));
     let known = release.and_then(|r| r.programs.versions.get(&Component::Etcd));
     version(known.or(facts.etcd_version.as_ref())?)
@@ -220,7 +216,7 @@ mod tests {
                 facts.programs.insert(component.as_str().into(), sum(*release, component));
                 facts.versions.insert(component.as_str().into(), releases[*release].kubernetes.clone());
             }
-            facts.came_up = releases[*kubelet].noted().into_iter().map(|(c, v)| (c.to_string(), v)).collect();
+            facts.came_up = releases[*kubelet].programs.noted().into_iter().map(|(c, v)| (c.to_string(), v)).collect();
             facts.etcd_version = releases[*server].programs.versions[&Component::Etcd].strip_prefix('v').map(str::to_owned);
         }
         let secrets = Secrets::make(&cluster, jiff::Timestamp::now().as_second()).unwrap();

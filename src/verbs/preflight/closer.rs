@@ -44,7 +44,7 @@ pub(in crate::verbs) async fn look(
     let nodes: Vec<&Node> = cluster.nodes.iter().filter(|n| hosts.contains_key(&n.name)).collect();
     let nonce = HEXLOWER.encode(&rand::random::<[u8; 8]>());
     // Where both are of the cluster already, their handshakes tell.
-    let ours: BTreeSet<&str> = facts.iter().filter(|(_, f)| f.cluster.as_ref() == Some(&cluster.name)).map(|(n, _)| n.as_str()).collect();
+    let ours: BTreeSet<&str> = facts.iter().filter(|(_, f)| f.is_of(&cluster.name)).map(|(n, _)| n.as_str()).collect();
     let asks = nodes.iter().map(|node| {
         let is_old = |name: &str| ours.contains(node.name.as_str()) && ours.contains(name);
         let peers: Vec<&Node> = nodes.iter().copied().filter(|p| !is_old(&p.name)).collect();

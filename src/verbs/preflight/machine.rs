@@ -155,7 +155,7 @@ fn ownership(cluster: &Cluster, node: &Node, f: &Facts, found: &mut Findings) {
                 .help("check the address in the inventory; to take it over, run `homectl reset` with that cluster's inventory first"),
         );
     }
-    if let Some(other) = f.cluster_node.as_ref().filter(|n| **n != node.name && f.cluster.as_ref() == Some(&cluster.name)) {
+    if let Some(other) = f.cluster_node.as_ref().filter(|n| **n != node.name && f.is_of(&cluster.name)) {
         found.fail(
             "owner",
             &node.name,

@@ -33,6 +33,21 @@ fn are_further_on(fleet: &Fleet, ours: &Secrets) -> bool {
     steps::check_secrets(&world.cluster, &world.facts, &ours.marks(world.now)).is_err()
 }
 
+/// The fleet turned to this stage without being disturbed; given back as it was before, to be cut.
+async fn turned(fleet: &mut Fleet, world: &World) -> Fleet {
+    let cut = fleet.copy_of(world.clone());
+    fleet.becomes(world.clone());
+    converge(fleet, Mode::Present, "undisturbed").await;
+    cut
+}
+
+/// The same stage, cut at each item of `node`, ends like the undisturbed one; how often it was cut.
+async fn with_cuts(undisturbed: &Fleet, cut: &mut Fleet, stage: Stage, how: How, node: &str) -> usize {
+    let spoiled = spoil_what_there_is(cut, Mode::Present, how, &[node], 1).await;
+    same(&format!("{stage:?} with cuts"), &undisturbed.picture(), cut);
+    spoiled
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn authorities_take_over_whatever_is_cut() {
     let mut world = World::of("four", Scene::four(), now());
@@ -43,14 +58,11 @@ async fn authorities_take_over_whatever_is_cut() {
         world.secrets.turn_authorities(world.now).unwrap();
         world.secrets.refresh(&world.cluster, world.now).unwrap();
         assert_eq!(world.secrets.authority_stage(), stage);
-        let mut cut = fleet.copy_of(world.clone());
-        fleet.becomes(world.clone());
-        converge(&mut fleet, Mode::Present, "undisturbed").await;
+        let mut cut = turned(&mut fleet, &world).await;
         trusts(&fleet, &world.secrets.trusted(Ca::Cluster), &world.secrets.authority(Ca::Cluster).cert);
         assert_eq!(are_further_on(&fleet, &before), stage != Stage::Known, "{stage:?}");
-        let spoiled = spoil_what_there_is(&mut cut, Mode::Present, how, &["cellar"], 1).await;
+        let spoiled = with_cuts(&fleet, &mut cut, stage, how, "cellar").await;
         assert!(spoiled > 2, "{stage:?}: {spoiled}");
-        same(&format!("{stage:?} with cuts"), &fleet.picture(), &cut);
     }
 }
 
@@ -62,9 +74,7 @@ async fn a_key_of_encryption_takes_over_whatever_is_cut() {
     world.cluster.etcd_cluster_id.clone_from(&fleet.world.cluster.etcd_cluster_id);
     for (stage, how, keys) in [(Stage::Known, How::Power, 2), (Stage::First, How::Shells, 2), (Stage::Alone, How::Power, 1)] {
         assert_eq!(world.secrets.turn_encryption_key(encryption_key), stage);
-        let mut cut = fleet.copy_of(world.clone());
-        fleet.becomes(world.clone());
-        converge(&mut fleet, Mode::Present, "undisturbed").await;
+        let mut cut = turned(&mut fleet, &world).await;
         let wanted: Vec<String> = world.secrets.encryption_keys().iter().map(|(name, _)| name.clone()).collect();
         assert_eq!(wanted.len(), keys);
         for plane in world.cluster.control_planes() {
@@ -74,9 +84,8 @@ async fn a_key_of_encryption_takes_over_whatever_is_cut() {
         }
         let sealed = fs::read_to_string(fleet.machine("attic").root().join("var/lib/etcd/member/key")).unwrap_or_default();
         assert_eq!(sealed.trim() == wanted[0], stage != Stage::Known, "{stage:?}: Secrets are encrypted with {sealed}");
-        let spoiled = spoil_what_there_is(&mut cut, Mode::Present, how, &["attic"], 1).await;
+        let spoiled = with_cuts(&fleet, &mut cut, stage, how, "attic").await;
         assert!(spoiled > 1, "{stage:?}: {spoiled}");
-        same(&format!("{stage:?} with cuts"), &fleet.picture(), &cut);
     }
 }
 
